@@ -14,6 +14,7 @@ pub mod claim;
 pub mod hash;
 pub mod limits;
 pub mod series;
+pub mod telemetry;
 pub mod topic;
 pub mod wire;
 
