@@ -1,0 +1,155 @@
+//! Routes that cannot forget their right.
+//!
+//! A [`Routes`] is built only out of method, path, right and handler. The gateway mounts it behind the layer that turns a
+//! session into a [`Scope`](crate::Scope) and checks the right before the handler runs; [`Routes::list`] is the real list that
+//! tests walk.
+
+use axum::{
+    Extension, Router,
+    extract::Request,
+    handler::Handler,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use http::Method;
+
+use crate::{Problem, Scope, error::Kind};
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: login, the pages themselves, health.
+    Public,
+    /// Anybody who is logged in: one's own account.
+    Session,
+    /// Whoever has this right.
+    Right(&'static str),
+}
+
+/// One route as tests and the reference page see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Method.
+    pub method: Method,
+    /// Path with `{parameters}`.
+    pub path: &'static str,
+    /// What it asks.
+    pub access: Access,
+    /// Whether it changes rows, and so must leave an audit entry.
+    pub changes: bool,
+}
+
+/// A router together with the list of what is in it.
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    list: Vec<Route>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes yet.
+    pub fn new() -> Self {
+        Self { router: Router::new(), list: Vec::new() }
+    }
+
+    /// A route that reads.
+    pub fn get<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::GET, path, access, false, handler)
+    }
+
+    /// A POST that changes rows.
+    pub fn post<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::POST, path, access, true, handler)
+    }
+
+    /// A PUT that changes rows.
+    pub fn put<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::PUT, path, access, true, handler)
+    }
+
+    /// A PATCH that changes rows.
+    pub fn patch<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::PATCH, path, access, true, handler)
+    }
+
+    /// A DELETE that changes rows.
+    pub fn delete<H, T>(self, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add(Method::DELETE, path, access, true, handler)
+    }
+
+    /// Any route; `changes` says whether rows change.
+    pub fn add<H, T>(mut self, method: Method, path: &'static str, access: Access, changes: bool, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("only the standard methods are used");
+        let guarded = on(filter, handler).layer(middleware::from_fn(move |scope: Option<Extension<Scope>>, request: Request, next: Next| {
+            check(access, scope.map(|e| e.0), request, next)
+        }));
+        self.router = self.router.route(path, guarded);
+        self.list.push(Route { method, path, access, changes });
+        self
+    }
+
+    /// Both sets together.
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.list.extend(other.list);
+        self
+    }
+
+    /// With its state given.
+    pub fn with_state<S2: Clone + Send + Sync + 'static>(self, state: S) -> Routes<S2> {
+        Routes { router: self.router.with_state(state), list: self.list }
+    }
+
+    /// What is in it.
+    pub fn list(&self) -> &[Route] {
+        &self.list
+    }
+
+    /// The router. Without a [`Scope`] in the request's extensions every route but the public ones answers 401.
+    pub fn into_router(self) -> Router<S> {
+        self.router
+    }
+}
+
+async fn check(access: Access, scope: Option<Scope>, request: Request, next: Next) -> Response {
+    let refusal = match (access, scope) {
+        (Access::Public, _) | (Access::Session, Some(_)) => None,
+        (Access::Right(right), Some(scope)) => (!scope.rights.allow(right))
+            .then(|| Problem::new(Kind::Forbidden, format!("your role does not have the right {right}"))),
+        (_, None) => Some(Problem::new(Kind::Unauthenticated, "log in first")),
+    };
+    match refusal {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}

@@ -1,0 +1,44 @@
+//! What an engine declares of each table it owns. View, tenancy, capture, sending and projection follow from it.
+
+use serde::{Deserialize, Serialize};
+
+/// Who owns a table's rows and which way they travel (docs/design/0002).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncClass {
+    /// The box owns it; rows travel up.
+    Up,
+    /// The cloud owns it; rows come down, a local edit travels up as a proposal.
+    Down,
+    /// The cloud owns it and somebody decides on every edit.
+    Proposal,
+    /// Stays on the box.
+    Local,
+}
+
+/// A table. The base table `{name}_rows` is made by a migration with `organization_id TEXT NOT NULL` as its first column
+/// and `PRIMARY KEY (organization_id, …key)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Name of the view that engines use.
+    pub name: &'static str,
+    /// Key columns besides `organization_id`; empty when there is one row an organisation.
+    pub key: &'static [&'static str],
+    /// Sync class.
+    pub class: SyncClass,
+    /// Columns whose values are never written into audit or outbox (shown as `"•"` when they changed).
+    pub secret: &'static [&'static str],
+}
+
+impl Table {
+    /// A table without secret columns.
+    pub const fn new(name: &'static str, key: &'static [&'static str], class: SyncClass) -> Self {
+        Self { name, key, class, secret: &[] }
+    }
+
+    /// The same with secret columns.
+    pub const fn with_secret(mut self, secret: &'static [&'static str]) -> Self {
+        self.secret = secret;
+        self
+    }
+}

@@ -1,0 +1,36 @@
+//! The sync badge and its page.
+use crate::{Micros, Status};
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/sync`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// One status with its cause.
+    pub status: Status,
+    /// Whether this box has been enrolled.
+    pub enrolled: bool,
+    /// Cloud's address.
+    pub cloud: Option<String>,
+    /// Last answer of the cloud that moved the cursor or confirmed there was nothing to move.
+    pub last_sync: Option<Micros>,
+    /// Transactions waiting.
+    pub waiting: u64,
+    /// Oldest waiting transaction.
+    pub oldest: Option<Micros>,
+    /// Epoch of this box.
+    pub epoch: u64,
+    /// Sequence of the last local transaction.
+    pub sequence: u64,
+    /// Sequence the cloud has.
+    pub acknowledged: u64,
+    /// Telemetry bytes waiting in the spool.
+    pub spool_bytes: u64,
+    /// Points dropped because the spool was full, ever.
+    pub dropped_points: u64,
+    /// Version of the cloud's reference data that is applied here.
+    pub reference: u64,
+    /// Transactions of an earlier epoch that could not be brought back.
+    pub quarantined: u64,
+    /// Client certificate ends.
+    pub certificate_expires: Option<Micros>,
+}
