@@ -34,10 +34,7 @@ pub enum BodyError {
 impl BodyError {
     /// Whether the answer is 413 rather than 400.
     pub fn is_too_large(&self) -> bool {
-        matches!(
-            self,
-            BodyError::Compressed { .. } | BodyError::Expanded { .. }
-        )
+        matches!(self, BodyError::Compressed { .. } | BodyError::Expanded { .. })
     }
 }
 
@@ -63,16 +60,11 @@ pub fn decompress(bytes: &[u8], bound: usize) -> Result<Vec<u8>, BodyError> {
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BodyError> {
     let json = serde_json::to_vec(value)?;
     if json.len() > limits::BODY {
-        return Err(BodyError::Expanded {
-            bound: limits::BODY,
-        });
+        return Err(BodyError::Expanded { bound: limits::BODY });
     }
     let bytes = compress(&json)?;
     if bytes.len() > limits::BODY_COMPRESSED {
-        return Err(BodyError::Compressed {
-            size: bytes.len(),
-            bound: limits::BODY_COMPRESSED,
-        });
+        return Err(BodyError::Compressed { size: bytes.len(), bound: limits::BODY_COMPRESSED });
     }
     Ok(bytes)
 }
@@ -80,10 +72,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, BodyError> {
 /// A compressed JSON body as a value, under the wire's bounds.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     if bytes.len() > limits::BODY_COMPRESSED {
-        return Err(BodyError::Compressed {
-            size: bytes.len(),
-            bound: limits::BODY_COMPRESSED,
-        });
+        return Err(BodyError::Compressed { size: bytes.len(), bound: limits::BODY_COMPRESSED });
     }
     Ok(serde_json::from_slice(&decompress(bytes, limits::BODY)?)?)
 }
@@ -97,55 +86,33 @@ mod tests {
 
     fn batch() -> Batch {
         let mut head = Head::start(1);
-        let mut transactions = vec![
-            transaction(1, "[]"),
-            transaction(2, "[ ]"),
-            transaction(3, r#"[{"a":1.50}]"#),
-        ];
+        let mut transactions = vec![transaction(1, "[]"), transaction(2, "[ ]"), transaction(3, r#"[{"a":1.50}]"#)];
         for t in &mut transactions {
             head = t.seal(Uuid::nil(), head);
         }
-        Batch {
-            epoch: 1,
-            transactions,
-        }
+        Batch { epoch: 1, transactions }
     }
 
     #[test]
     fn a_batch_round_trips() {
-        assert_eq!(
-            decode::<Batch>(&encode(&batch()).unwrap()).unwrap(),
-            batch()
-        );
+        assert_eq!(decode::<Batch>(&encode(&batch()).unwrap()).unwrap(), batch());
     }
 
     #[test]
     fn a_bomb_stops_at_the_bound() {
         let bomb = zstd::bulk::compress(&vec![b' '; 512 << 20], 1).unwrap();
         assert!(bomb.len() < limits::BODY_COMPRESSED);
-        assert!(matches!(
-            decode::<Batch>(&bomb),
-            Err(BodyError::Expanded {
-                bound: limits::BODY
-            })
-        ));
+        assert!(matches!(decode::<Batch>(&bomb), Err(BodyError::Expanded { bound: limits::BODY })));
         let nested = zstd::bulk::compress(&bomb, 1).unwrap();
         assert!(matches!(decode::<Batch>(&nested), Err(BodyError::Json(_))));
-        assert!(matches!(
-            decode::<Batch>(&vec![0; limits::BODY_COMPRESSED + 1]),
-            Err(BodyError::Compressed { .. })
-        ));
+        assert!(matches!(decode::<Batch>(&vec![0; limits::BODY_COMPRESSED + 1]), Err(BodyError::Compressed { .. })));
     }
 
     #[test]
     fn a_torn_body_is_refused_at_every_byte() {
         let whole = encode(&batch()).unwrap();
         for end in 0..whole.len() {
-            assert!(
-                decode::<Batch>(&whole[..end]).is_err(),
-                "{end} of {}",
-                whole.len()
-            );
+            assert!(decode::<Batch>(&whole[..end]).is_err(), "{end} of {}", whole.len());
         }
     }
 

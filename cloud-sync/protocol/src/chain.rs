@@ -55,11 +55,7 @@ pub struct Head {
 impl Head {
     /// An epoch before its first transaction.
     pub fn start(epoch: u64) -> Head {
-        Head {
-            epoch,
-            sequence: 0,
-            hash: Hash::ZERO,
-        }
+        Head { epoch, sequence: 0, hash: Hash::ZERO }
     }
 }
 
@@ -136,11 +132,7 @@ impl Transaction {
         self.sequence = head.sequence + 1;
         self.previous_hash = head.hash;
         self.hash = self.compute_hash(box_id, head.epoch);
-        Head {
-            epoch: head.epoch,
-            sequence: self.sequence,
-            hash: self.hash,
-        }
+        Head { epoch: head.epoch, sequence: self.sequence, hash: self.hash }
     }
 
     /// Chains it again after `head`, remembering which transaction it was.
@@ -152,26 +144,15 @@ impl Transaction {
     /// Checks that it is the next link after `head` and returns the new head.
     pub fn follow(&self, box_id: Uuid, head: Head) -> Result<Head, BrokenLink> {
         if head.sequence.checked_add(1) != Some(self.sequence) {
-            return Err(BrokenLink::Sequence {
-                after: head.sequence,
-                found: self.sequence,
-            });
+            return Err(BrokenLink::Sequence { after: head.sequence, found: self.sequence });
         }
         if self.previous_hash != head.hash {
-            return Err(BrokenLink::Fork {
-                sequence: self.sequence,
-            });
+            return Err(BrokenLink::Fork { sequence: self.sequence });
         }
         if self.compute_hash(box_id, head.epoch) != self.hash {
-            return Err(BrokenLink::Content {
-                sequence: self.sequence,
-            });
+            return Err(BrokenLink::Content { sequence: self.sequence });
         }
-        Ok(Head {
-            epoch: head.epoch,
-            sequence: self.sequence,
-            hash: self.hash,
-        })
+        Ok(Head { epoch: head.epoch, sequence: self.sequence, hash: self.hash })
     }
 
     /// What stays the same when it is chained again: its first hash.
@@ -230,14 +211,7 @@ pub(crate) mod tests {
     fn hash_is_as_documented() {
         let id = Uuid::from_u128(7);
         let mut t = transaction(9, r#"[{"t":"entries","o":"d","k":{"id":1}}]"#);
-        t.seal(
-            id,
-            Head {
-                epoch: 3,
-                sequence: 4,
-                hash: Hash::of(b"before"),
-            },
-        );
+        t.seal(id, Head { epoch: 3, sequence: 4, hash: Hash::of(b"before") });
         let header = format!(
             "{{\"sequence\":5,\"previous_hash\":\"{}\",\"organization_id\":\"00000000-0000-0000-0000-000000000001\",\
              \"branch_id\":\"00000000-0000-0000-0000-000000000002\",\"actor\":\"system\",\"action\":\"capital.entry.post\",\
@@ -260,36 +234,17 @@ pub(crate) mod tests {
         let mut t = transaction(9, "[]");
         let head = t.seal(id, Head::start(1));
         assert_eq!(t.follow(id, Head::start(1)), Ok(head));
-        assert_eq!(
-            t.follow(Uuid::nil(), Head::start(1)),
-            Err(BrokenLink::Content { sequence: 1 })
-        );
-        assert_eq!(
-            t.follow(id, Head::start(2)),
-            Err(BrokenLink::Content { sequence: 1 })
-        );
-        assert_eq!(
-            t.follow(id, head),
-            Err(BrokenLink::Sequence { after: 1, found: 1 })
-        );
-        let other = Head {
-            epoch: 1,
-            sequence: 0,
-            hash: Hash::of(b"x"),
-        };
+        assert_eq!(t.follow(Uuid::nil(), Head::start(1)), Err(BrokenLink::Content { sequence: 1 }));
+        assert_eq!(t.follow(id, Head::start(2)), Err(BrokenLink::Content { sequence: 1 }));
+        assert_eq!(t.follow(id, head), Err(BrokenLink::Sequence { after: 1, found: 1 }));
+        let other = Head { epoch: 1, sequence: 0, hash: Hash::of(b"x") };
         assert_eq!(t.follow(id, other), Err(BrokenLink::Fork { sequence: 1 }));
         let mut changed = t.clone();
         changed.actor = "cloud".into();
-        assert_eq!(
-            changed.follow(id, Head::start(1)),
-            Err(BrokenLink::Content { sequence: 1 })
-        );
+        assert_eq!(changed.follow(id, Head::start(1)), Err(BrokenLink::Content { sequence: 1 }));
         let mut changed = t.clone();
         changed.changes = RawValue::from_string("[ ]".into()).unwrap();
-        assert_eq!(
-            changed.follow(id, Head::start(1)),
-            Err(BrokenLink::Content { sequence: 1 })
-        );
+        assert_eq!(changed.follow(id, Head::start(1)), Err(BrokenLink::Content { sequence: 1 }));
     }
 
     #[test]
@@ -299,14 +254,7 @@ pub(crate) mod tests {
         t.seal(id, Head::start(1));
         let first = t.hash;
         t.reseal(id, Head::start(2));
-        t.reseal(
-            id,
-            Head {
-                epoch: 3,
-                sequence: 8,
-                hash: first,
-            },
-        );
+        t.reseal(id, Head { epoch: 3, sequence: 8, hash: first });
         assert_ne!(t.hash, first);
         assert_eq!(t.identity(), first);
     }

@@ -75,13 +75,7 @@ pub fn parse(changes: &RawValue) -> Result<Vec<Change>, InvalidChanges> {
             "names a table that cannot exist"
         } else if change.key.is_empty() {
             "has no key"
-        } else if !change
-            .key
-            .keys()
-            .chain(change.new.keys())
-            .chain(change.old.keys())
-            .all(|c| is_name(c))
-        {
+        } else if !change.key.keys().chain(change.new.keys()).chain(change.old.keys()).all(|c| is_name(c)) {
             "names a column that cannot exist"
         } else if change.op == Op::Delete && !change.new.is_empty() {
             "deletes a row and gives it new values"
@@ -105,9 +99,7 @@ pub fn write(changes: &[Change]) -> Result<Box<RawValue>, serde_json::Error> {
 pub fn is_name(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && !name.as_bytes()[0].is_ascii_digit()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 #[cfg(test)]
@@ -126,10 +118,7 @@ mod tests {
                 {"t":"entries","o":"i","k":{"id":1},"n":{"x":null}},{"t":"entries","o":"d","k":{"id":1},"p":{"x":2}}]"#,
         ))
         .unwrap();
-        assert_eq!(
-            changes.iter().map(|c| c.op).collect::<Vec<_>>(),
-            [Op::Update, Op::Insert, Op::Delete]
-        );
+        assert_eq!(changes.iter().map(|c| c.op).collect::<Vec<_>>(), [Op::Update, Op::Insert, Op::Delete]);
         assert_eq!(changes[0].base_version, Some(3));
         assert_eq!(parse(&write(&changes).unwrap()).unwrap(), changes);
     }

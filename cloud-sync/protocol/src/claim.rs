@@ -50,9 +50,7 @@ impl FromStr for Fingerprint {
     type Err = InvalidClaim;
 
     fn from_str(text: &str) -> Result<Fingerprint, InvalidClaim> {
-        let bytes = BASE32_NOPAD
-            .decode(text.to_ascii_uppercase().as_bytes())
-            .map_err(|_| InvalidClaim)?;
+        let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| InvalidClaim)?;
         Ok(Fingerprint(bytes.try_into().map_err(|_| InvalidClaim)?))
     }
 }
@@ -67,10 +65,7 @@ impl FromStr for ClaimCode {
         if !(8..=64).contains(&secret.len()) || !secret.chars().all(known) {
             return Err(InvalidClaim);
         }
-        Ok(ClaimCode {
-            secret: secret.to_ascii_uppercase(),
-            fingerprint: fingerprint.parse()?,
-        })
+        Ok(ClaimCode { secret: secret.to_ascii_uppercase(), fingerprint: fingerprint.parse()? })
     }
 }
 
@@ -105,14 +100,8 @@ mod tests {
 
     #[test]
     fn half_a_code_is_refused() {
-        for text in [
-            "",
-            ".",
-            "K7QM-2XHV-9RTD",
-            "K7QM-2XHV-9RTD.",
-            "K7QM-2XHV-9RTD.abc",
-            ".aaaaaaaaaaaaaaaaaaaaaaaaaa",
-        ] {
+        for text in ["", ".", "K7QM-2XHV-9RTD", "K7QM-2XHV-9RTD.", "K7QM-2XHV-9RTD.abc", ".aaaaaaaaaaaaaaaaaaaaaaaaaa"]
+        {
             assert_eq!(text.parse::<ClaimCode>(), Err(InvalidClaim), "{text}");
         }
     }

@@ -48,9 +48,7 @@ pub struct Point {
 /// Two points are the same when their bits are: NaN equals itself, and zero differs from negative zero.
 impl PartialEq for Point {
     fn eq(&self, other: &Point) -> bool {
-        self.series == other.series
-            && self.at == other.at
-            && self.value.to_bits() == other.value.to_bits()
+        self.series == other.series && self.at == other.at && self.value.to_bits() == other.value.to_bits()
     }
 }
 impl Eq for Point {}
@@ -72,18 +70,9 @@ pub struct SeriesDefinition {
 
 impl SeriesDefinition {
     /// Defines a series and gives it its id.
-    pub fn new(
-        name: impl Into<String>,
-        labels: Labels,
-        unit: impl Into<String>,
-    ) -> SeriesDefinition {
+    pub fn new(name: impl Into<String>, labels: Labels, unit: impl Into<String>) -> SeriesDefinition {
         let name = name.into();
-        SeriesDefinition {
-            id: series_id(&name, &labels),
-            name,
-            labels,
-            unit: unit.into(),
-        }
+        SeriesDefinition { id: series_id(&name, &labels), name, labels, unit: unit.into() }
     }
 }
 
@@ -174,11 +163,7 @@ struct MetadataIn {
 }
 
 /// Writes a segment. Points may come in any order; those of one series and one time keep theirs.
-pub fn encode(
-    points: &[Point],
-    definitions: &[SeriesDefinition],
-    gaps: &[Gap],
-) -> Result<Vec<u8>, SegmentError> {
+pub fn encode(points: &[Point], definitions: &[SeriesDefinition], gaps: &[Gap]) -> Result<Vec<u8>, SegmentError> {
     at_most("points", points.len(), limits::SEGMENT_POINTS)?;
     at_most("series", definitions.len(), limits::SEGMENT_SERIES)?;
     at_most("gaps", gaps.len(), limits::SEGMENT_GAPS)?;
@@ -192,37 +177,18 @@ pub fn encode(
         before_series = series[0].at;
     }
 
-    let metadata = serde_json::to_string(&MetadataOut { definitions, gaps })
-        .map_err(SegmentError::Definitions)?;
+    let metadata = serde_json::to_string(&MetadataOut { definitions, gaps }).map_err(SegmentError::Definitions)?;
     let fields = column_names()
         .enumerate()
-        .map(|(i, name)| {
-            Field::new(
-                name,
-                if i == 0 {
-                    DataType::UInt64
-                } else {
-                    DataType::UInt8
-                },
-                false,
-            )
-        })
+        .map(|(i, name)| Field::new(name, if i == 0 { DataType::UInt64 } else { DataType::UInt8 }, false))
         .collect::<Vec<_>>();
-    let schema = Arc::new(Schema::new_with_metadata(
-        fields,
-        HashMap::from([(METADATA.to_string(), metadata)]),
-    ));
+    let schema = Arc::new(Schema::new_with_metadata(fields, HashMap::from([(METADATA.to_string(), metadata)])));
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(COLUMNS);
     columns.push(Arc::new(UInt64Array::from(rows.series)));
     columns.push(Arc::new(UInt8Array::from(rows.modes)));
     for residuals in [&rows.times, &rows.values] {
         for plane in 0..8 {
-            columns.push(Arc::new(
-                residuals
-                    .iter()
-                    .map(|r| Some((r >> (8 * plane)) as u8))
-                    .collect::<UInt8Array>(),
-            ));
+            columns.push(Arc::new(residuals.iter().map(|r| Some((r >> (8 * plane)) as u8)).collect::<UInt8Array>()));
         }
     }
     // Built from iterators of `Some`, so no column has a null.
@@ -231,11 +197,7 @@ pub fn encode(
     writer.write(&batch)?;
     let bytes = body::compress(&writer.into_inner()?)?;
     if bytes.len() > limits::BODY_COMPRESSED {
-        return Err(BodyError::Compressed {
-            size: bytes.len(),
-            bound: limits::BODY_COMPRESSED,
-        }
-        .into());
+        return Err(BodyError::Compressed { size: bytes.len(), bound: limits::BODY_COMPRESSED }.into());
     }
     Ok(bytes)
 }
@@ -243,11 +205,7 @@ pub fn encode(
 /// Reads a segment under the wire's bounds.
 pub fn decode(bytes: &[u8]) -> Result<Segment, SegmentError> {
     if bytes.len() > limits::BODY_COMPRESSED {
-        return Err(BodyError::Compressed {
-            size: bytes.len(),
-            bound: limits::BODY_COMPRESSED,
-        }
-        .into());
+        return Err(BodyError::Compressed { size: bytes.len(), bound: limits::BODY_COMPRESSED }.into());
     }
     let stream = body::decompress(bytes, limits::BODY)?;
     let (message, rest) = next_message(&stream)?.ok_or(SegmentError::Malformed("it is empty"))?;
@@ -257,28 +215,16 @@ pub fn decode(bytes: &[u8]) -> Result<Segment, SegmentError> {
     if next_message(rest)?.is_some() {
         return Err(SegmentError::Malformed("it has a second batch"));
     }
-    Ok(Segment {
-        points,
-        definitions: metadata.definitions,
-        gaps: metadata.gaps,
-    })
+    Ok(Segment { points, definitions: metadata.definitions, gaps: metadata.gaps })
 }
 
 fn at_most(what: &'static str, found: usize, bound: usize) -> Result<(), SegmentError> {
-    if found > bound {
-        Err(SegmentError::TooMany { what, found, bound })
-    } else {
-        Ok(())
-    }
+    if found > bound { Err(SegmentError::TooMany { what, found, bound }) } else { Ok(()) }
 }
 
 fn column_names() -> impl Iterator<Item = String> {
-    let planes = ["at", "value"]
-        .into_iter()
-        .flat_map(|name| (0..8).map(move |plane| format!("{name}{plane}")));
-    ["series".to_string(), "mode".to_string()]
-        .into_iter()
-        .chain(planes)
+    let planes = ["at", "value"].into_iter().flat_map(|name| (0..8).map(move |plane| format!("{name}{plane}")));
+    ["series".to_string(), "mode".to_string()].into_iter().chain(planes)
 }
 
 /// Columns before they are split into planes.
@@ -311,8 +257,7 @@ impl Rows {
             match scaled {
                 Some(n) => {
                     self.modes.push(mode);
-                    self.values
-                        .push(zigzag(n.wrapping_sub(scaled_or_zero(value, mode - 1))));
+                    self.values.push(zigzag(n.wrapping_sub(scaled_or_zero(value, mode - 1))));
                 }
                 None => {
                     self.modes.push(0);
@@ -334,11 +279,7 @@ struct Times {
 
 impl Times {
     fn new(before: Micros) -> Times {
-        Times {
-            last: before,
-            beat: None,
-            first: true,
-        }
+        Times { last: before, beat: None, first: true }
     }
 
     fn prediction(&self) -> Micros {
@@ -385,11 +326,7 @@ fn scaled(value: f64, k: u8) -> Option<i64> {
     // 2⁵³: the integers below it are exact as f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let n = (value * POWERS[usize::from(k)]).round();
-    if n.abs() < EXACT && unscaled(n as i64, k).to_bits() == value.to_bits() {
-        Some(n as i64)
-    } else {
-        None
-    }
+    if n.abs() < EXACT && unscaled(n as i64, k).to_bits() == value.to_bits() { Some(n as i64) } else { None }
 }
 
 fn unscaled(n: i64, k: u8) -> f64 {
@@ -419,25 +356,15 @@ struct Message<'a> {
 fn next_message(stream: &[u8]) -> Result<Option<(Message<'_>, &[u8])>, SegmentError> {
     const TORN: SegmentError = SegmentError::Malformed("it ends in the middle of a message");
     let Some((prefix, rest)) = stream.split_first_chunk::<8>() else {
-        return if stream.is_empty() {
-            Ok(None)
-        } else {
-            Err(TORN)
-        };
+        return if stream.is_empty() { Ok(None) } else { Err(TORN) };
     };
     // Arrow columnar format, "Encapsulated message format": 0xFFFFFFFF, then the metadata's length; 0 ends the stream.
     if prefix[..4] != [0xff; 4] {
-        return Err(SegmentError::Malformed(
-            "a message has no continuation mark",
-        ));
+        return Err(SegmentError::Malformed("a message has no continuation mark"));
     }
     let length = u32::from_le_bytes([prefix[4], prefix[5], prefix[6], prefix[7]]) as usize;
     if length == 0 {
-        return if rest.is_empty() {
-            Ok(None)
-        } else {
-            Err(SegmentError::Malformed("something follows its end"))
-        };
+        return if rest.is_empty() { Ok(None) } else { Err(SegmentError::Malformed("something follows its end")) };
     }
     let (metadata, rest) = rest.split_at_checked(length).ok_or(TORN)?;
     let header = arrow_ipc::root_as_message(metadata)
@@ -467,22 +394,12 @@ fn read_schema(message: &Message<'_>) -> Result<MetadataIn, SegmentError> {
         }
     }
     let metadata = schema.custom_metadata().ok_or(OTHER)?;
-    let text = metadata
-        .iter()
-        .find(|m| m.key() == Some(METADATA))
-        .and_then(|m| m.value())
-        .ok_or(OTHER)?;
+    let text = metadata.iter().find(|m| m.key() == Some(METADATA)).and_then(|m| m.value()).ok_or(OTHER)?;
     let read: MetadataIn = serde_json::from_str(text).map_err(SegmentError::Definitions)?;
     at_most("series", read.definitions.len(), limits::SEGMENT_SERIES)?;
     at_most("gaps", read.gaps.len(), limits::SEGMENT_GAPS)?;
-    if let Some(forged) = read
-        .definitions
-        .iter()
-        .find(|d| d.id != series_id(&d.name, &d.labels))
-    {
-        return Err(SegmentError::ForgedDefinition {
-            name: forged.name.chars().take(80).collect(),
-        });
+    if let Some(forged) = read.definitions.iter().find(|d| d.id != series_id(&d.name, &d.labels)) {
+        return Err(SegmentError::ForgedDefinition { name: forged.name.chars().take(80).collect() });
     }
     Ok(read)
 }
@@ -498,25 +415,15 @@ fn read_batch(message: &Message<'_>) -> Result<Vec<Point>, SegmentError> {
     let plain = batch.compression().is_none()
         && nodes.len() == COLUMNS
         && buffers.len() == 2 * COLUMNS
-        && nodes
-            .iter()
-            .all(|n| n.length() == batch.length() && n.null_count() == 0);
+        && nodes.iter().all(|n| n.length() == batch.length() && n.null_count() == 0);
     if !plain {
         return Err(OTHER);
     }
     let column = |i: usize, width: usize| -> Result<&[u8], SegmentError> {
         let buffer = buffers.get(2 * i + 1);
         let offset = usize::try_from(buffer.offset()).map_err(|_| OTHER)?;
-        let bytes = message
-            .body
-            .get(offset..)
-            .and_then(|b| b.get(..length * width))
-            .ok_or(OTHER)?;
-        if usize::try_from(buffer.length()).is_ok_and(|n| n >= bytes.len()) {
-            Ok(bytes)
-        } else {
-            Err(OTHER)
-        }
+        let bytes = message.body.get(offset..).and_then(|b| b.get(..length * width)).ok_or(OTHER)?;
+        if usize::try_from(buffer.length()).is_ok_and(|n| n >= bytes.len()) { Ok(bytes) } else { Err(OTHER) }
     };
     let series = column(0, 8)?.as_chunks::<8>().0;
     let modes = column(1, 1)?;
@@ -536,12 +443,7 @@ fn read_batch(message: &Message<'_>) -> Result<Vec<Point>, SegmentError> {
     let mut first_of_series = 0;
     let mut times = Times::new(0);
     let mut value = 0.0f64;
-    for (((series, mode), time), residual) in series
-        .iter()
-        .zip(modes)
-        .zip(time_residuals)
-        .zip(value_residuals)
-    {
+    for (((series, mode), time), residual) in series.iter().zip(modes).zip(time_residuals).zip(value_residuals) {
         let series = u64::from_le_bytes(*series);
         let begins = current != Some(series);
         if begins {
@@ -565,9 +467,7 @@ fn read_batch(message: &Message<'_>) -> Result<Vec<Point>, SegmentError> {
                 unscaled(scaled_or_zero(value, k).wrapping_add(unzigzag(residual)), k)
             }
             Some(_) => {
-                return Err(SegmentError::Malformed(
-                    "a value is written in an unknown way",
-                ));
+                return Err(SegmentError::Malformed("a value is written in an unknown way"));
             }
         };
         points.push(Point { series, at, value });
@@ -603,10 +503,7 @@ mod tests {
     }
 
     fn series(metric: &str, host: usize, item: usize, unit: &str) -> SeriesDefinition {
-        let labels = [
-            ("host", format!("branch-{host}")),
-            ("item", item.to_string()),
-        ];
+        let labels = [("host", format!("branch-{host}")), ("item", item.to_string())];
         SeriesDefinition::new(metric, labels.map(|(a, b)| (a.to_string(), b)).into(), unit)
     }
 
@@ -617,35 +514,19 @@ mod tests {
         let (mut points, mut definitions) = (Vec::new(), Vec::new());
         for host in 0..10 {
             let period = [1, 1, 2, 5, 10][host % 5] * 1_000_000;
-            let cpu: Vec<_> = (0..8)
-                .map(|i| series("host_cpu_percent", host, i, "percent"))
-                .collect();
-            let network: Vec<_> = (0..8)
-                .map(|i| series("host_network_bytes", host, i, "bytes"))
-                .collect();
-            let memory: Vec<_> = (0..4)
-                .map(|i| series("host_memory_bytes", host, i, "bytes"))
-                .collect();
-            let heat: Vec<_> = (0..6)
-                .map(|i| series("host_temperature_celsius", host, i, "celsius"))
-                .collect();
+            let cpu: Vec<_> = (0..8).map(|i| series("host_cpu_percent", host, i, "percent")).collect();
+            let network: Vec<_> = (0..8).map(|i| series("host_network_bytes", host, i, "bytes")).collect();
+            let memory: Vec<_> = (0..4).map(|i| series("host_memory_bytes", host, i, "bytes")).collect();
+            let heat: Vec<_> = (0..6).map(|i| series("host_temperature_celsius", host, i, "celsius")).collect();
             let load: Vec<_> = (0..3).map(|i| series("host_load", host, i, "")).collect();
-            let ping: Vec<_> = (0..4)
-                .map(|i| series("ping_seconds", host, i, "seconds"))
-                .collect();
+            let ping: Vec<_> = (0..4).map(|i| series("ping_seconds", host, i, "seconds")).collect();
             let state: Vec<_> = (0..10).map(|i| series("check_up", host, i, "")).collect();
             let mut counters = [0u64; 8].map(|_| random.next() >> 24);
             let mut levels = [0.0f64; 31];
             let start = 1_790_000_000_000_000 + (random.next() % 1_000_000) as i64;
             for tick in 0..600_000_000 / period {
                 let at = start + tick * period + (random.normal() * 300.0) as i64;
-                let mut push = |d: &SeriesDefinition, value: f64| {
-                    points.push(Point {
-                        series: d.id,
-                        at,
-                        value,
-                    })
-                };
+                let mut push = |d: &SeriesDefinition, value: f64| points.push(Point { series: d.id, at, value });
                 for (i, d) in cpu.iter().enumerate() {
                     levels[i] = (levels[i] * 0.8 + random.normal().abs() * 4.0).clamp(0.0, 100.0);
                     push(d, (levels[i] * 100.0).round() / 100.0);
@@ -696,21 +577,13 @@ mod tests {
         let read = decode(&bytes).unwrap();
         let mut sorted = points;
         sorted.sort_by_key(|p| (p.series, p.at));
-        assert_eq!(
-            read,
-            Segment {
-                points: sorted,
-                definitions,
-                gaps: vec![]
-            }
-        );
+        assert_eq!(read, Segment { points: sorted, definitions, gaps: vec![] });
     }
 
     #[test]
     fn any_arrow_reader_can_open_it() {
         let (points, definitions) = office(&mut Random(2));
-        let stream =
-            body::decompress(&encode(&points, &definitions, &[]).unwrap(), limits::BODY).unwrap();
+        let stream = body::decompress(&encode(&points, &definitions, &[]).unwrap(), limits::BODY).unwrap();
         let mut reader = arrow_ipc::reader::StreamReader::try_new(&stream[..], None).unwrap();
         assert_eq!(reader.schema().fields().len(), COLUMNS);
         assert_eq!(reader.next().unwrap().unwrap().num_rows(), points.len());
@@ -722,27 +595,14 @@ mod tests {
         let mut definition = series("host_cpu_percent", 1, 1, "percent");
         definition.id ^= 1;
         let bytes = encode(&[], &[definition], &[]).unwrap();
-        assert!(matches!(
-            decode(&bytes),
-            Err(SegmentError::ForgedDefinition { .. })
-        ));
+        assert!(matches!(decode(&bytes), Err(SegmentError::ForgedDefinition { .. })));
     }
 
     #[test]
     fn bounds_hold_on_both_ends() {
-        let point = Point {
-            series: 1,
-            at: 1,
-            value: 1.0,
-        };
+        let point = Point { series: 1, at: 1, value: 1.0 };
         let many = vec![point; limits::SEGMENT_POINTS];
-        assert_eq!(
-            decode(&encode(&many, &[], &[]).unwrap())
-                .unwrap()
-                .points
-                .len(),
-            many.len()
-        );
+        assert_eq!(decode(&encode(&many, &[], &[]).unwrap()).unwrap().points.len(), many.len());
         assert!(matches!(
             encode(&vec![point; limits::SEGMENT_POINTS + 1], &[], &[]),
             Err(SegmentError::TooMany { .. })
@@ -771,10 +631,7 @@ mod tests {
     fn any_points() -> impl Strategy<Value = Vec<Point>> {
         let at = prop_oneof![any::<i64>(), 0i64..1000, Just(i64::MIN), Just(i64::MAX)];
         let point = (prop_oneof![0u64..4, any::<u64>()], at, any_value());
-        prop::collection::vec(
-            point.prop_map(|(series, at, value)| Point { series, at, value }),
-            0..60,
-        )
+        prop::collection::vec(point.prop_map(|(series, at, value)| Point { series, at, value }), 0..60)
     }
 
     proptest! {

@@ -137,22 +137,14 @@ mod tests {
         assert_eq!(parse(&doorbell(id)), Some((id, Kind::Doorbell)));
         assert_eq!(parse(&presence(id)), Some((id, Kind::Presence)));
         assert_eq!(parse(&live(id)), Some((id, Kind::Live)));
-        for topic in [
-            "",
-            "sent",
-            "sent/x/live",
-            "sent//live",
-            "sent/00000000-0000-0000-0000-000000000005/live/x",
-        ] {
+        for topic in ["", "sent", "sent/x/live", "sent//live", "sent/00000000-0000-0000-0000-000000000005/live/x"] {
             assert_eq!(parse(topic), None, "{topic}");
         }
     }
 
     #[test]
     fn payloads_are_as_documented() {
-        let bell = Doorbell {
-            kind: DoorbellKind::Reference,
-        };
+        let bell = Doorbell { kind: DoorbellKind::Reference };
         assert_eq!(bell.payload(), br#"{"kind":"reference"}"#);
         assert_eq!(Doorbell::parse(&bell.payload()), Some(bell));
         assert_eq!(Doorbell::parse(b"{"), None);

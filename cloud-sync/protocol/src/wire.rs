@@ -73,10 +73,7 @@ pub struct WireError {
 impl WireError {
     /// An error of a code.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> WireError {
-        WireError {
-            code: code.into(),
-            message: message.into(),
-        }
+        WireError { code: code.into(), message: message.into() }
     }
 }
 
@@ -188,11 +185,7 @@ pub struct Cursor {
 impl Cursor {
     /// The chain's end without telemetry.
     pub fn head(&self) -> Head {
-        Head {
-            epoch: self.epoch,
-            sequence: self.sequence,
-            hash: self.hash,
-        }
+        Head { epoch: self.epoch, sequence: self.sequence, hash: self.hash }
     }
 }
 
@@ -257,9 +250,7 @@ pub struct EpochStart {
 }
 
 /// A place in a box's whole history, over its epochs.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Epoch.
     pub epoch: u64,
@@ -318,6 +309,9 @@ pub struct Desired {
     pub version: i64,
     /// What the cloud wants.
     pub document: Value,
+    /// The cloud's clock when it answered: a box with a wrong clock still judges by it whether a command has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Micros>,
     /// Commands that are neither done nor ended, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<Command>,
@@ -398,10 +392,7 @@ impl CommandPhase {
 
     /// Nothing changes any more.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            CommandPhase::Done | CommandPhase::Failed | CommandPhase::Expired
-        )
+        matches!(self, CommandPhase::Done | CommandPhase::Failed | CommandPhase::Expired)
     }
 }
 
