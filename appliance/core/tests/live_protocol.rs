@@ -1,6 +1,8 @@
 //! Conversations with the live protocol, word for word as npm `centrifuge` holds them, and what happens to a client that
 //! says anything else.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;

@@ -2,6 +2,8 @@
 //! client gets every publication exactly once and in order, or is told that it did not (`recovered` is false), after which
 //! it reads the page's data again and goes on from there.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
