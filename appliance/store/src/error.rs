@@ -1,0 +1,87 @@
+//! What can go wrong at the only door to disk.
+
+use sent_core::{Problem, error::Kind};
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The disk is full: nothing was written, what was acknowledged is safe.
+    #[error("the disk is full; nothing was written")]
+    Full,
+    /// An invariant of a table said no.
+    #[error("{0}")]
+    Refused(String),
+    /// A row that is there already.
+    #[error("{0}")]
+    Duplicate(String),
+    /// A migration that ran here was changed afterwards, or a newer program used this folder.
+    #[error("migration {0} does not fit this program: use the program version that wrote this folder, or a newer one")]
+    Migration(String),
+    /// The folder holds no box yet.
+    #[error("this folder holds no box yet: run `sent --data DIR init` or `sent --data DIR enrol`")]
+    NotInitialised,
+    /// The folder holds a box already.
+    #[error("this folder holds a box already")]
+    Initialised,
+    /// Something on disk is not what it should be.
+    #[error("{0}")]
+    Corrupt(String),
+    /// Reading or writing a file failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// An IO error with its path; a full disk is named as such.
+    pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io { path: path.display().to_string(), source },
+        }
+    }
+
+    /// Sorts a SQLite error into the cases a caller can act on.
+    pub fn sorted(error: Self) -> Self {
+        let Self::Sqlite(rusqlite::Error::SqliteFailure(code, message)) = &error else { return error };
+        let text = || message.clone().unwrap_or_else(|| code.to_string());
+        match code.extended_code {
+            rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
+                Self::Duplicate(text())
+            }
+            _ => match code.code {
+                rusqlite::ErrorCode::DiskFull => Self::Full,
+                rusqlite::ErrorCode::ConstraintViolation => Self::Refused(text()),
+                rusqlite::ErrorCode::SystemIoFailure => Self::Full,
+                _ => error,
+            },
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match StoreError::sorted(error) {
+            StoreError::Full => {
+                Self::new(Kind::Unavailable, "the disk is full: free some space; nothing was lost").with_retry_after(30)
+            }
+            StoreError::Refused(message) => Self::conflict(message),
+            StoreError::Duplicate(message) => {
+                Self::conflict("this is there already").with_detail(message)
+            }
+            StoreError::Sqlite(rusqlite::Error::QueryReturnedNoRows) => Self::new(Kind::NotFound, "there is no such row"),
+            StoreError::Closed => Self::new(Kind::Unavailable, "the box is stopping").with_retry_after(5),
+            other => Self::internal(other),
+        }
+    }
+}

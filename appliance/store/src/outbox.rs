@@ -1,0 +1,233 @@
+//! What waits for the cloud: whole transactions, in order, chained by hash (docs/design/0003).
+
+use rusqlite::{Connection, Row};
+use sent_core::{Actor, Scope, Timestamp};
+use sent_protocol::{Hash, Head, Transaction};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{
+    BoxRow, Store, StoreError,
+    audit::Appended,
+    connection::{self, signed, unsigned, uuid},
+};
+
+/// What waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Transactions.
+    pub transactions: u64,
+    /// When the oldest was made.
+    pub oldest: Option<Timestamp>,
+}
+
+fn hash(text: &str) -> Result<Hash, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt(format!("\"{text}\" is no SHA-256")))
+}
+
+fn raw(text: String) -> Result<Box<RawValue>, StoreError> {
+    RawValue::from_string(text).map_err(|e| StoreError::Corrupt(format!("recorded changes are no JSON: {e}")))
+}
+
+/// Seals a transaction onto the chain and returns its sequence and hash; needs privilege and an open write.
+#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename them")]
+pub(crate) fn append(
+    connection: &Connection,
+    head: &BoxRow,
+    scope: &Scope,
+    action: &str,
+    now: Timestamp,
+    entry: &Appended,
+    audit_changes: &str,
+    own: Option<String>,
+    origin: Option<&str>,
+) -> Result<(u64, String), StoreError> {
+    let mut transaction = Transaction {
+        sequence: 0,
+        previous_hash: Hash::ZERO,
+        hash: Hash::ZERO,
+        organization_id: scope.organization,
+        branch_id: scope.branch.or(head.branch),
+        actor: actor_word(&scope.actor),
+        action: action.to_owned(),
+        request_id: scope.request,
+        at: now.0,
+        audit_hash: hash(&entry.hash)?,
+        origin: origin.map(hash).transpose()?,
+        changes: raw(own.clone().unwrap_or_else(|| audit_changes.to_owned()))?,
+    };
+    let after = transaction.seal(
+        head.box_id,
+        Head { epoch: head.epoch, sequence: head.sequence, hash: hash(&head.hash)? },
+    );
+    insert(connection, head.epoch, &transaction, entry.sequence, own.as_deref())?;
+    Ok((after.sequence, after.hash.to_string()))
+}
+
+fn insert(connection: &Connection, epoch: u64, t: &Transaction, audit_sequence: i64, own: Option<&str>) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO sys_outbox (epoch, sequence, audit_sequence, previous_hash, hash, origin, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            signed(epoch),
+            signed(t.sequence),
+            audit_sequence,
+            t.previous_hash.to_string(),
+            t.hash.to_string(),
+            t.origin.map(|o| o.to_string()),
+            own,
+        ))?;
+    Ok(())
+}
+
+fn actor_word(actor: &Actor) -> String {
+    match actor {
+        Actor::User { id, .. } | Actor::Token { id, .. } => id.to_string(),
+        Actor::System { .. } => "system".to_owned(),
+        Actor::Cloud => "cloud".to_owned(),
+    }
+}
+
+const SELECT: &str = "SELECT o.sequence, o.previous_hash, o.hash, o.origin, coalesce(o.changes, a.changes),
+        a.organization_id, a.branch_id, a.actor_id, a.actor, a.action, a.request, a.at, a.hash, o.audit_sequence, o.changes IS NOT NULL
+     FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence";
+
+fn read_row(r: &Row<'_>) -> Result<(Transaction, i64, bool), StoreError> {
+    let text = |i: usize| r.get::<_, String>(i);
+    let optional = |i: usize| r.get::<_, Option<String>>(i);
+    let actor_id = optional(7)?;
+    let name = text(8)?;
+    let transaction = Transaction {
+        sequence: unsigned(r.get(0)?),
+        previous_hash: hash(&text(1)?)?,
+        hash: hash(&text(2)?)?,
+        origin: optional(3)?.as_deref().map(hash).transpose()?,
+        changes: raw(text(4)?)?,
+        organization_id: uuid(&text(5)?)?,
+        branch_id: optional(6)?.as_deref().map(uuid).transpose()?,
+        actor: actor_id.unwrap_or_else(|| if name == "cloud" { name } else { "system".to_owned() }),
+        action: text(9)?,
+        request_id: uuid(&text(10)?)?,
+        at: r.get(11)?,
+        audit_hash: hash(&text(12)?)?,
+    };
+    Ok((transaction, r.get(13)?, r.get(14)?))
+}
+
+/// Transactions after `after` of the present epoch, in order, until `max_bytes` are reached (at least one).
+fn read(db: &Connection, after: u64, max_bytes: usize) -> Result<Vec<Transaction>, StoreError> {
+    let head = connection::read_box(db)?.ok_or(StoreError::NotInitialised)?;
+    let mut statement = db.prepare_cached(&format!("{SELECT} WHERE o.epoch = ?1 AND o.sequence > ?2 ORDER BY o.sequence"))?;
+    let mut rows = statement.query((signed(head.epoch), signed(after)))?;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while let Some(r) = rows.next()? {
+        let (transaction, ..) = read_row(r)?;
+        bytes += transaction.size();
+        if !batch.is_empty() && bytes > max_bytes {
+            break;
+        }
+        batch.push(transaction);
+    }
+    Ok(batch)
+}
+
+fn count_waiting(db: &Connection) -> Result<Waiting, StoreError> {
+    let (n, oldest): (i64, Option<i64>) = db
+        .prepare_cached(
+            "SELECT count(*), (SELECT a.at FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence
+                               ORDER BY o.epoch, o.sequence LIMIT 1) FROM sys_outbox",
+        )?
+        .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(Waiting { transactions: unsigned(n), oldest: oldest.map(Timestamp) })
+}
+
+impl Store {
+    /// The next transactions to send after sequence `after` of the present epoch, up to `max_bytes` (but at least one).
+    pub async fn outbox(&self, after: u64, max_bytes: usize) -> Result<Vec<Transaction>, StoreError> {
+        self.read_store_async(move |db| read(db, after, max_bytes)).await
+    }
+
+    /// The same, blocking.
+    pub fn outbox_blocking(&self, after: u64, max_bytes: usize) -> Result<Vec<Transaction>, StoreError> {
+        self.read_store(|db| read(db, after, max_bytes))
+    }
+
+    /// The cloud has everything up to `sequence` of `epoch`: it need not wait any longer.
+    pub async fn acknowledge(&self, epoch: u64, sequence: u64) -> Result<(), StoreError> {
+        self.on_writer(move |writer| {
+            let db = &writer.connection;
+            writer.session.privileged(|| {
+                let transaction = db.unchecked_transaction()?;
+                db.prepare_cached("UPDATE sys_box SET acknowledged = max(acknowledged, min(?2, sequence)) WHERE id = 1 AND epoch = ?1")?
+                    .execute((signed(epoch), signed(sequence)))?;
+                db.prepare_cached("DELETE FROM sys_outbox WHERE epoch = ?1 AND sequence <= ?2")?
+                    .execute((signed(epoch), signed(sequence)))?;
+                transaction.commit()?;
+                Ok(())
+            })
+        })
+        .await
+        .map_err(StoreError::sorted)
+    }
+
+    /// How much waits, and since when.
+    pub async fn waiting(&self) -> Result<Waiting, StoreError> {
+        self.read_store_async(count_waiting).await
+    }
+
+    /// The same, blocking.
+    pub fn waiting_blocking(&self) -> Result<Waiting, StoreError> {
+        self.read_store(count_waiting)
+    }
+
+    /// A small fact kept by name (the sync agent's cursors).
+    pub async fn state(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let key = key.to_owned();
+        self.read_store_async(move |db| {
+            use rusqlite::OptionalExtension as _;
+            Ok(db.query_row("SELECT value FROM sys_state WHERE key = ?1", [key], |r| r.get(0)).optional()?)
+        })
+        .await
+    }
+
+    /// Keeps a small fact by name.
+    pub async fn set_state(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        self.on_writer(move |writer| {
+            writer.session.privileged(|| {
+                writer
+                    .connection
+                    .prepare_cached("INSERT OR REPLACE INTO sys_state (key, value) VALUES (?1, ?2)")?
+                    .execute((key, value))?;
+                Ok(())
+            })
+        })
+        .await
+        .map_err(StoreError::sorted)
+    }
+}
+
+/// Chains everything that still waits anew, under another box id or epoch, beginning at the epoch's start. Each remembers the
+/// hash it had first. Needs privilege and an open transaction.
+pub(crate) fn reseal(db: &Connection, box_id: Uuid, epoch: u64, keep_origin: bool) -> Result<Head, StoreError> {
+    let waiting: Vec<(Transaction, i64, bool)> = {
+        let mut statement = db.prepare(&format!("{SELECT} ORDER BY o.epoch, o.sequence"))?;
+        let mut rows = statement.query([])?;
+        let mut all = Vec::new();
+        while let Some(r) = rows.next()? {
+            all.push(read_row(r)?);
+        }
+        all
+    };
+    db.execute("DELETE FROM sys_outbox", [])?;
+    let mut head = Head::start(epoch);
+    for (mut transaction, audit_sequence, own) in waiting {
+        head = if keep_origin { transaction.reseal(box_id, head) } else { transaction.seal(box_id, head) };
+        let changes = own.then(|| transaction.changes.get().to_owned());
+        insert(db, epoch, &transaction, audit_sequence, changes.as_deref())?;
+    }
+    Ok(head)
+}

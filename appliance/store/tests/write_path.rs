@@ -1,0 +1,307 @@
+//! The one write path, as an engine meets it.
+
+use rusqlite::Connection;
+use sent_core::table::{SyncClass, Table};
+use sent_protocol::{Change, Head, Op};
+use sent_store::{
+    Store, StoreError, backup, restore,
+    test::{second_organization, store, store_with_clock},
+};
+
+/// A table of the store itself serves as the engine's: `branches` is of class down and has no secrets.
+fn add_branch(store: &Store, scope: &sent_core::Scope, id: u128, name: &'static str) -> Result<(), StoreError> {
+    store.write_blocking(scope, "branch.create", move |tx| {
+        tx.execute("INSERT INTO branches (id, name) VALUES (?1, ?2)", (uuid::Uuid::from_u128(id).to_string(), name))?;
+        Ok(())
+    })
+}
+
+fn names(store: &Store, scope: &sent_core::Scope) -> Vec<String> {
+    store
+        .read_blocking(scope, |db| -> Result<_, StoreError> {
+            let mut statement = db.prepare("SELECT name FROM branches ORDER BY name")?;
+            Ok(statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
+        })
+        .expect("reads")
+}
+
+#[test]
+fn a_write_leaves_rows_an_audit_entry_and_a_sealed_transaction() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let before = store.identity().expect("a box");
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+    let after = store.identity().expect("a box");
+    assert_eq!(after.audit_sequence, before.audit_sequence + 1);
+    assert_eq!(after.sequence, before.sequence + 1);
+    let sent = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+    assert_eq!(sent.len(), 1);
+    let head = Head { epoch: 1, sequence: before.sequence, hash: before.hash.parse().expect("a hash") };
+    assert_eq!(sent[0].follow(after.box_id, head).map(|h| h.hash.to_string()), Ok(after.hash));
+    let changes: Vec<Change> = sent_protocol::change::parse(&sent[0].changes).expect("changes");
+    assert_eq!((changes[0].table.as_str(), changes[0].op), ("branches", Op::Insert));
+    assert_eq!(changes[0].new["name"], "Quay 9");
+    assert_eq!(changes[0].new["timezone"], "UTC", "a default is a value like any other");
+    assert_eq!(changes[0].base_version, Some(0));
+}
+
+#[test]
+fn an_update_says_only_what_changed_and_nothing_changed_leaves_no_trace() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+    let before = store.identity().expect("a box");
+    for _ in 0..2 {
+        store
+            .write_blocking(&scope, "branch.rename", |tx| -> Result<(), StoreError> {
+                tx.execute("UPDATE branches SET name = 'Quay 10' WHERE name IN ('Quay 9', 'Quay 10')", [])?;
+                Ok(())
+            })
+            .expect("writes");
+    }
+    let sent = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+    assert_eq!(sent.len(), 1, "the second update changed nothing");
+    let change = &sent_protocol::change::parse(&sent[0].changes).expect("changes")[0];
+    assert_eq!(serde_json::to_string(&change.new).expect("json"), r#"{"name":"Quay 10"}"#);
+    assert_eq!(serde_json::to_string(&change.old).expect("json"), r#"{"name":"Quay 9"}"#);
+}
+
+#[test]
+fn a_failed_write_leaves_nothing() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let before = store.identity().expect("a box");
+    let result = store.write_blocking(&scope, "branch.create", |tx| -> Result<(), StoreError> {
+        tx.execute("INSERT INTO branches (id, name) VALUES ('a', 'one')", [])?;
+        Err(StoreError::Refused("no".into()))
+    });
+    assert!(matches!(result, Err(StoreError::Refused(_))));
+    assert_eq!(store.identity().expect("a box"), before);
+    assert_eq!(names(&store, &scope), ["Harbour Street"]);
+}
+
+#[test]
+fn what_is_recorded_is_what_was_written_even_after_failed_statements() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+    let two = "INSERT INTO branches (id, name) SELECT value, 'x' FROM json_each('[\"b\",\"00000000-0000-0000-0000-000000000001\"]')";
+    let before = store.identity().expect("a box");
+    store
+        .write_blocking(&scope, "branch.create", move |tx| -> Result<(), StoreError> {
+            let nested = tx.savepoint(|tx| -> Result<(), StoreError> {
+                tx.execute("INSERT INTO branches (id, name) VALUES ('c', 'gone')", [])?;
+                tx.execute(two, [])?;
+                Ok(())
+            });
+            assert!(nested.is_err());
+            assert!(tx.execute(two, []).is_err(), "half of this statement happened before it failed");
+            tx.execute("INSERT INTO branches (id, name) VALUES ('d', 'kept')", [])?;
+            Ok(())
+        })
+        .expect("writes");
+    assert_eq!(names(&store, &scope), ["Harbour Street", "Quay 9", "kept"]);
+    let sent = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+    assert_eq!(sent_protocol::change::parse(&sent[0].changes).expect("changes").len(), 1);
+}
+
+#[test]
+fn tenancy_holds_below_the_query() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let other = second_organization(&store).expect("a second organisation");
+    add_branch(&store, &other, 9, "Theirs").expect("writes");
+    assert_eq!(names(&store, &scope), ["Harbour Street"]);
+    for sql in [
+        "SELECT * FROM branches_rows",
+        "SELECT * FROM sys_box",
+        "SELECT * FROM sys_sessions",
+        "DELETE FROM branches_rows",
+        "UPDATE audit_rows SET actor = 'nobody'",
+        "DELETE FROM audit",
+        "DROP VIEW branches",
+        "CREATE TEMP VIEW mine AS SELECT * FROM branches_rows",
+        "ATTACH 'other.sqlite' AS other",
+        "PRAGMA foreign_keys = OFF",
+        "SELECT * FROM branches JOIN branches_rows USING (id)",
+        "WITH x AS (SELECT * FROM branches_rows) SELECT * FROM x",
+    ] {
+        let result = store.write_blocking(&scope, "attack", move |tx| -> Result<(), StoreError> {
+            let mut statement = tx.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        });
+        assert!(result.is_err(), "{sql} was allowed");
+    }
+    store
+        .write_blocking(&scope, "branch.delete", |tx| -> Result<(), StoreError> {
+            tx.execute("DELETE FROM branches", [])?;
+            tx.execute("INSERT INTO branches (organization_id, id, name) VALUES (?1, 'z', 'smuggled')", [uuid::Uuid::from_u128(0x2a).to_string()])?;
+            Ok(())
+        })
+        .expect("writes");
+    assert_eq!(names(&store, &other), ["Harbour Street", "Theirs"]);
+    assert_eq!(names(&store, &scope), ["smuggled"]);
+}
+
+#[test]
+fn secrets_stay_out_of_the_audit_but_travel() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let before = store.identity().expect("a box");
+    store
+        .write_blocking(&scope, "user.create", |tx| -> Result<(), StoreError> {
+            tx.execute("INSERT INTO users (id, email, name, password_hash, role_id) VALUES ('u', 'a@b.c', 'A', 'HASH', 'r')", [])?;
+            tx.execute("INSERT INTO factors (user_id, secret) VALUES ('u', 'TOTP')", [])?;
+            Ok(())
+        })
+        .expect("writes");
+    let sent = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+    assert!(sent[0].changes.get().contains("HASH"));
+    assert!(!sent[0].changes.get().contains("TOTP"), "a local table does not travel");
+    let audit = store
+        .read_blocking(&scope, |db| -> Result<String, StoreError> {
+            Ok(db.query_row("SELECT changes FROM audit ORDER BY sequence DESC LIMIT 1", [], |r| r.get(0))?)
+        })
+        .expect("reads");
+    assert!(!audit.contains("HASH") && !audit.contains("TOTP") && audit.contains("factors"));
+}
+
+#[test]
+fn the_audit_chain_names_the_first_broken_link() {
+    let (folder, store, scope) = store(&[]).expect("opens");
+    for i in 0..20 {
+        add_branch(&store, &scope, 100 + i, "branch").expect("writes");
+    }
+    let intact = store.verify_audit_blocking().expect("verifies");
+    assert_eq!((intact.entries, intact.broken), (21, None));
+    let raw = Connection::open(folder.path().join("business.sqlite")).expect("opens");
+    raw.execute_batch("DROP TRIGGER audit_rows_keep; UPDATE audit_rows SET action = 'x' WHERE sequence = 7").expect("tampers");
+    assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(7));
+    raw.execute_batch("DROP TRIGGER audit_rows_stay; DELETE FROM sys_outbox; DELETE FROM audit_rows WHERE sequence = 5").expect("tampers");
+    assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(5));
+    raw.execute_batch("DELETE FROM audit_rows").expect("tampers");
+    assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(1));
+}
+
+#[test]
+fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("box.backup");
+    let report = backup(&store, &file).expect("backs up");
+    assert_eq!(report.sequence, 2);
+    add_branch(&store, &scope, 2, "lost").expect("writes");
+
+    let data = place.path().join("restored");
+    let restored = restore(&file, &data).expect("restores");
+    assert_eq!(restored.epoch, 2);
+    let again = Store::open(sent_store::Config { data: data.clone(), tables: vec![], clock: store.clock().clone(), readers: 1 }).expect("opens");
+    let identity = again.identity().expect("a box");
+    assert_eq!((identity.epoch, identity.sequence, identity.previous_epoch, identity.previous_sequence), (2, 2, 1, 2));
+    let waiting = again.outbox_blocking(0, 1 << 20).expect("reads");
+    assert_eq!(waiting.len(), 2);
+    let old = store.outbox_blocking(0, 1 << 20).expect("reads");
+    assert_eq!(waiting[1].identity(), old[1].hash, "it remembers which transaction it was");
+    let head = waiting.iter().try_fold(Head::start(2), |head, t| t.follow(identity.box_id, head)).expect("a chain");
+    assert_eq!(head.hash.to_string(), identity.hash);
+    assert_eq!(names(&again, &scope), ["Harbour Street", "Quay 9"]);
+    assert!(matches!(restore(&file, &data), Err(StoreError::Initialised)));
+    let torn = place.path().join("torn");
+    std::fs::write(&torn, &std::fs::read(&file).expect("reads")[..200]).expect("writes");
+    assert!(matches!(restore(&torn, &place.path().join("x")), Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_aside() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("box.backup");
+    backup(&store, &file).expect("backs up");
+    let before = store.identity().expect("a box");
+    add_branch(&store, &scope, 2, "lost").expect("writes");
+    store
+        .write_blocking(&scope, "branch.rename", |tx| -> Result<(), StoreError> {
+            tx.execute("UPDATE branches SET name = 'renamed' WHERE name = 'lost'", [])?;
+            Ok(())
+        })
+        .expect("writes");
+    let lost = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+
+    let data = place.path().join("restored");
+    restore(&file, &data).expect("restores");
+    let again = Store::open(sent_store::Config { data, tables: vec![], clock: store.clock().clone(), readers: 1 }).expect("opens");
+    let only_second = again.apply_given_back(1, vec![lost[1].clone()]).await.expect("applies");
+    assert_eq!((only_second.applied, only_second.quarantined), (0, 1));
+    for _ in 0..2 {
+        again.apply_given_back(1, vec![lost[0].clone()]).await.expect("applies");
+    }
+    assert_eq!(names(&again, &scope), ["Harbour Street", "lost"]);
+    let waiting = again.outbox_blocking(0, 1 << 20).expect("reads");
+    assert_eq!(waiting.iter().filter(|t| t.identity() == lost[0].hash).count(), 1);
+    assert_eq!(again.quarantined().await.expect("reads"), 1);
+}
+
+#[tokio::test]
+async fn logins_are_counted_rotated_and_bound_to_the_clock() {
+    let (_folder, store, scope, clock) = store_with_clock(&[]).expect("opens");
+    let role = uuid::Uuid::from_u128(77);
+    store
+        .write_blocking(&scope, "role.create", move |tx| -> Result<(), StoreError> {
+            tx.execute("INSERT INTO roles (id, name, rights) VALUES (?1, 'owner', '[\"*\"]')", [role.to_string()])?;
+            Ok(())
+        })
+        .expect("writes");
+    let new = sent_contract::identity::NewUser {
+        email: "ada@example.org".into(),
+        name: "Ada".into(),
+        password: "correct horse".into(),
+        role,
+        branch: None,
+    };
+    let user = store.create_user(&scope, new).await.expect("makes a user");
+    let login = store.login(" ADA@example.org ", "correct horse", "10.0.0.1").await.expect("logs in");
+    let session = store.session(&login.secret).await.expect("reads").expect("a session");
+    assert_eq!(session.me.id, user.id);
+    assert!(store.session("something else").await.expect("reads").is_none());
+    clock.advance(13 * 3600 * 1_000_000);
+    assert!(store.session(&login.secret).await.expect("reads").is_none(), "idle too long");
+
+    for _ in 0..5 {
+        assert!(store.login("ada@example.org", "wrong", "10.0.0.1").await.is_err());
+    }
+    let refused = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect_err("too many");
+    assert_eq!(refused.kind, sent_core::error::Kind::TooMany);
+    clock.advance(16 * 60 * 1_000_000);
+    let login = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect("logs in again");
+
+    let me = store.session(&login.secret).await.expect("reads").expect("a session");
+    let setup = store.begin_totp(&me.scope, user.id, "ada@example.org", "SENT").await.expect("begins");
+    assert!(store.confirm_totp(&me.scope, user.id, "000000").await.is_err());
+    let code = |secret: &str, at: i64| {
+        (0..1_000_000u32).map(|n| format!("{n:06}")).find(|c| {
+            sent_core::identity::check_totp(secret, c, sent_core::Timestamp(at)) == Some((at / 30_000_000) as u64)
+        })
+    };
+    let now = store.clock().now().0;
+    let first = code(&setup.secret, now).expect("a code");
+    let codes = store.confirm_totp(&me.scope, user.id, &first).await.expect("confirms").codes;
+    let half = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect("first step");
+    assert_eq!(half.stage, sent_store::identity::Stage::Totp);
+    assert!(store.login_code(&half.secret, &first, "10.0.0.2").await.is_err(), "a code counts once");
+    let open = store.login_code(&half.secret, &codes[0].to_lowercase(), "10.0.0.2").await.expect("a recovery code");
+    assert_ne!(open.secret, half.secret);
+    assert!(store.session(&half.secret).await.expect("reads").is_none(), "the half-open session is gone");
+    let half = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect("first step");
+    assert!(store.login_code(&half.secret, &codes[0], "10.0.0.2").await.is_err(), "a recovery code counts once");
+}
+
+#[test]
+fn a_wrong_declaration_is_refused() {
+    let clock = sent_core::clock::SystemClock::shared();
+    for table in [
+        Table::new("nowhere", &["id"], SyncClass::Up),
+        Table::new("branches", &["name"], SyncClass::Down),
+        Table::new("recovery_codes", &["user_id", "digest"], SyncClass::Down),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let result = Store::open(sent_store::Config { data: folder.path().into(), tables: vec![table], clock: clock.clone(), readers: 1 });
+        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{}", table.name);
+    }
+}
