@@ -17,5 +17,5 @@ pub mod stream;
 
 pub use hub::{Hub, Identity};
 pub use message::{Disconnect, Refusal};
-pub use serve::{Access, serve, upgrade};
+pub use serve::{Access, TokenCheck, serve, upgrade};
 pub use stream::{Position, Publication};

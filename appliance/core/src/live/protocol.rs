@@ -40,6 +40,9 @@ pub const MAX_CHANNELS: usize = 128;
 /// Bytes of a channel's name, its organisation included.
 pub const MAX_CHANNEL_NAME: usize = 255;
 
+/// A burst of effects that needed more room than this gives it back.
+const KEEP_CAPACITY: usize = 32;
+
 /// What the server calls itself in the answer to `connect`.
 const VERSION: &str = concat!("sent ", env!("CARGO_PKG_VERSION"));
 
@@ -179,6 +182,9 @@ impl Session {
         loop {
             if let Some(effect) = self.effects.pop_front() {
                 return Some(effect);
+            }
+            if self.effects.capacity() > KEEP_CAPACITY {
+                self.effects = VecDeque::new();
             }
             if self.waiting.is_some() || self.frame.is_empty() {
                 return None;
