@@ -1,0 +1,107 @@
+#!/bin/sh
+# Builds the pages into $SENT_CACHE/ui/dist: wasm, one script, one style sheet, fonts, each named by its hash and
+# compressed beforehand. Says one line, and nothing is rebuilt when no input changed.
+#
+#   SENT_CACHE        where tools, npm packages and results live (default ~/.cache/sent)
+#   SENT_UI_PROFILE   `wasm` (default, small) or `dev` (quick to build)
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+cache=${SENT_CACHE:-$HOME/.cache/sent}
+profile=${SENT_UI_PROFILE:-wasm}
+dist=$cache/ui/dist
+work=$cache/ui/work
+node=$cache/node
+target=wasm32-unknown-unknown
+log=$cache/ui/build.log
+mkdir -p "$cache/ui" "$node"
+
+# One build at a time: two would write the same files.
+exec 9>"$cache/ui/lock"
+flock 9
+
+fail() {
+    echo "ui: $1 (whole output: $log)" >&2
+    tail -n 40 "$log" >&2
+    exit 1
+}
+
+# What the result depends on: our own files, the contract, and the versions of everything else.
+stamp=$({
+    echo "$profile"
+    cd "$root"
+    find ui/src ui/contract/src ui/js ui/styles -type f -print0 | sort -z | xargs -0 sha256sum
+    sha256sum ui/build.sh ui/index.html ui/package-lock.json ui/Cargo.toml ui/contract/Cargo.toml Cargo.toml Cargo.lock
+} | sha256sum | cut -c1-64)
+if [ -f "$dist/index.html" ] && [ "$(cat "$cache/ui/stamp" 2>/dev/null)" = "$stamp" ]; then
+    echo "ui: up to date, $(cat "$cache/ui/size")"
+    exit 0
+fi
+: >"$log"
+
+# npm packages, exactly those of the lock file.
+if ! cmp -s "$here/package-lock.json" "$node/installed-lock.json"; then
+    cp "$here/package.json" "$here/package-lock.json" "$node/"
+    (cd "$node" && npm ci --no-audit --no-fund) >>"$log" 2>&1 || fail "npm ci failed"
+    cp "$here/package-lock.json" "$node/installed-lock.json"
+fi
+
+# wasm-bindgen's program and its crate must be the same version.
+version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/"/, "", $3); print $3; exit }' "$root/Cargo.lock")
+bindgen=$cache/tools/bin/wasm-bindgen
+if [ "$("$bindgen" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
+    # Its own lock file can name a package that a registry's mirror does not have yet; newest compatible ones then do.
+    for lock in --locked --quiet; do
+        CARGO_TARGET_DIR=$cache/target-tools cargo install "$lock" --force --root "$cache/tools" \
+            "wasm-bindgen-cli@$version" >>"$log" 2>&1 && break
+    done
+    [ "$("$bindgen" --version 2>/dev/null)" = "wasm-bindgen $version" ] ||
+        fail "wasm-bindgen-cli $version could not be installed"
+fi
+
+# The program itself. Where rustup's target cannot be had, Debian's compiler builds the standard library too, in a
+# target folder of its own: two compilers in one folder rebuild everything at each switch.
+case $profile in
+dev) folder=debug ;;
+*) folder=$profile ;;
+esac
+if rustup target list --installed 2>/dev/null | grep -qx "$target" || rustup target add "$target" >>"$log" 2>&1; then
+    built=$cache/target-wasm
+    (cd "$root" && CARGO_TARGET_DIR=$built cargo build --quiet -p sent-ui --profile "$profile" --target "$target") \
+        >>"$log" 2>&1 || fail "cargo build failed"
+elif [ -x /usr/bin/cargo ] && command -v wasm-ld-19 >/dev/null; then
+    built=$cache/target-wasm-debian
+    (cd "$root" && RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
+        CARGO_TARGET_DIR=$built /usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort -p sent-ui \
+        --profile "$profile" --target "$target") >>"$log" 2>&1 || fail "cargo build failed"
+else
+    fail "no compiler for $target: rustup target add $target, or apt install rustc-web cargo-web rust-web-src lld-19"
+fi
+
+# Everything below works on copies, so that nothing is ever written into the checkout.
+rm -rf "$work"
+mkdir -p "$work/src"
+cp -r "$here/styles" "$here/js" "$here/index.html" "$work/"
+cp -r "$here/src/." "$work/src/"
+ln -s "$node/node_modules" "$work/node_modules"
+"$bindgen" --target web --no-typescript --out-dir "$work/pkg" --out-name app "$built/$target/$folder/sent-ui.wasm" \
+    >>"$log" 2>&1 || fail "wasm-bindgen failed"
+if [ "$profile" != dev ]; then
+    "$node/node_modules/.bin/wasm-opt" -Oz --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
+        --enable-mutable-globals --enable-reference-types --enable-multivalue -o "$work/pkg/app_small.wasm" \
+        "$work/pkg/app_bg.wasm" >>"$log" 2>&1 || fail "wasm-opt failed"
+    mv "$work/pkg/app_small.wasm" "$work/pkg/app_bg.wasm"
+fi
+(cd "$work" && "$node/node_modules/.bin/tailwindcss" -i styles/app.css -o styles/out.css --minify) >>"$log" 2>&1 ||
+    fail "tailwindcss failed"
+
+# Beside the old result first, then in its place: a server that reads the folder never sees half of it.
+rm -rf "$dist.new"
+(cd "$work" && node js/bundle.mjs "$dist.new" "$profile") >"$cache/ui/size" 2>>"$log" || fail "bundling failed"
+rm -rf "$dist.old"
+[ ! -d "$dist" ] || mv "$dist" "$dist.old"
+mv "$dist.new" "$dist"
+rm -rf "$dist.old"
+echo "$stamp" >"$cache/ui/stamp"
+echo "ui: built, $(cat "$cache/ui/size")"

@@ -1,0 +1,63 @@
+//! Writing what is shown as CSV (RFC 4180), and handing it to the person as a file.
+
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
+
+/// One line, quoted where it must be. A cell that a spreadsheet would take for a formula gets an apostrophe before it, unless
+/// it is a plain number.
+pub fn line(cells: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut text = String::new();
+    for (i, cell) in cells.into_iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        let cell = cell.as_ref();
+        let risky = cell.starts_with(['=', '+', '-', '@', '\t']) && cell.parse::<f64>().is_err();
+        if risky || cell.contains(['"', ',', '\n', '\r']) {
+            text.push('"');
+            if risky {
+                text.push('\'');
+            }
+            text.push_str(&cell.replace('"', "\"\""));
+            text.push('"');
+        } else {
+            text.push_str(cell);
+        }
+    }
+    text.push_str("\r\n");
+    text
+}
+
+/// Offers a text as a download. A browser that refuses does nothing, as if the person had cancelled.
+pub fn download(name: &str, text: &str) {
+    let offer = || -> Result<(), JsValue> {
+        let window = web_sys::window().ok_or(JsValue::NULL)?;
+        let document = window.document().ok_or(JsValue::NULL)?;
+        let kind = BlobPropertyBag::new();
+        kind.set_type("text/csv;charset=utf-8");
+        // The mark tells spreadsheets that it is UTF-8.
+        let parts = js_sys::Array::of1(&format!("\u{feff}{text}").into());
+        let url = Url::create_object_url_with_blob(&Blob::new_with_str_sequence_and_options(&parts, &kind)?)?;
+        let anchor: HtmlAnchorElement = document.create_element("a")?.unchecked_into();
+        anchor.set_href(&url);
+        anchor.set_download(name);
+        anchor.click();
+        Url::revoke_object_url(&url)
+    };
+    let _ = offer();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn cells_are_quoted_where_they_must_be() {
+        assert_eq!(line(["a", "b,c", "say \"so\"", "-1.50"]), "a,\"b,c\",\"say \"\"so\"\"\",-1.50\r\n");
+    }
+
+    #[test]
+    fn formulas_are_disarmed() {
+        assert_eq!(line(["=1+1", "@x"]), "\"'=1+1\",\"'@x\"\r\n");
+    }
+}

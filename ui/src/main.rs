@@ -1,0 +1,24 @@
+//! SENT's pages: one program with two faces, the box's and the fleet's. The session says which (`Me::face`); the shell,
+//! the components and the manners are the same.
+//!
+//! What always holds: nothing here is a source of truth. Every page shows what a route answered, asks again when the live
+//! bus says that it changed, and keeps nothing but drafts and the theme. No colour is named outside `styles/tokens.css`,
+//! and no style or script stands in the markup, because the content-security policy refuses both.
+
+mod api;
+mod app;
+mod centrifugo;
+mod components;
+mod csv;
+mod data;
+mod format;
+mod live;
+mod pages;
+mod route;
+mod session;
+mod shell;
+mod theme;
+
+fn main() {
+    yew::Renderer::<app::App>::new().render();
+}

@@ -1,0 +1,56 @@
+//! Who is logged in, for every component that needs to know.
+
+use sent_contract::identity::Me;
+use std::rc::Rc;
+use yew::prelude::*;
+
+/// The session of this page.
+#[derive(Clone, PartialEq)]
+pub struct Session {
+    /// Who.
+    pub me: Rc<Me>,
+    /// Whether the live connection is up.
+    pub live: bool,
+    /// Ends the session.
+    pub sign_out: Callback<()>,
+    /// Asks the server again who this is (after TOTP was set up, say).
+    pub refresh: Callback<()>,
+}
+
+impl Session {
+    /// Whether this is the fleet's face.
+    pub fn fleet(&self) -> bool {
+        self.me.face == "fleet"
+    }
+
+    /// Whether the person may do this. Only hides what would be refused anyway: the server decides.
+    pub fn may(&self, right: &str) -> bool {
+        self.me.rights.iter().any(|pattern| covers(pattern, right))
+    }
+}
+
+fn covers(pattern: &str, right: &str) -> bool {
+    pattern == "*"
+        || pattern == right
+        || pattern.strip_suffix('*').is_some_and(|start| start.ends_with('.') && right.starts_with(start))
+}
+
+/// The session. Only components below [`crate::app::App`]'s login call it.
+#[hook]
+pub fn use_session() -> Session {
+    use_context().expect("every page stands below the session's provider")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn patterns_cover_whole_segments() {
+        assert!(covers("*", "capital.entry.post"));
+        assert!(covers("capital.*", "capital.entry.post"));
+        assert!(covers("user.write", "user.write"));
+        assert!(!covers("capital.*", "capitalism.entry.post"));
+        assert!(!covers("user.read", "user.write"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The bar on top: where I am, the palette, the one badge that says how the box or the fleet does, and me.
+
+use crate::{
+    components::{Ago, Dot, Icon, Tone},
+    data::use_resource,
+    format,
+    route::Route,
+    session::use_session,
+    theme::Theme,
+};
+use sent_contract::{Level, fleet::BoxCounts, sync::SyncStatus};
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+/// Properties of [`Bar`].
+#[derive(Properties, PartialEq)]
+pub struct BarProps {
+    /// Where I am.
+    pub route: Route,
+    /// Opens the palette.
+    pub open_palette: Callback<()>,
+}
+
+/// The bar.
+#[component]
+pub fn Bar(props: &BarProps) -> Html {
+    let session = use_session();
+    let (room, title) = props.route.title(session.fleet());
+    html! {
+        <header class="flex h-12 shrink-0 items-center gap-3 border-b border-line bg-panel px-3 md:px-[18px]">
+            <h1 class="flex min-w-0 items-center gap-1.5 truncate font-semibold">
+                if !room.is_empty() {
+                    <span class="hidden md:inline">{ room }</span><span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span>
+                }
+                { title }
+            </h1>
+            <button type="button" onclick={props.open_palette.reform(|_: MouseEvent| ())} aria-label="Search or do something"
+                class="ml-auto flex items-center justify-between rounded-md border border-line bg-bg px-[9px] py-[5px] text-ink-3 hover:border-ink-3 md:w-[280px]">
+                <span class="hidden md:inline">{ "Search or do…" }</span><kbd class="kbd hidden md:inline">{ "Ctrl K" }</kbd>
+                <Icon name="search" class="size-4 md:hidden" />
+            </button>
+            if session.fleet() { <FleetBadge /> } else { <SyncBadge /> }
+            <Me />
+        </header>
+    }
+}
+
+const BADGE: &str = "flex min-w-0 max-w-[22rem] shrink items-center gap-[7px] rounded-full border border-line px-2.5 py-1 text-sm hover:border-ink-3";
+
+#[component]
+fn SyncBadge() -> Html {
+    let session = use_session();
+    let sync = use_resource::<SyncStatus>(Some("/api/sync".into()), &["sync"]);
+    let inner = match (&sync.data, &sync.error) {
+        (_, Some(_)) => html! { <><Dot tone={Tone::Bad} /><span class="truncate">{ "Box not reachable" }</span></> },
+        (Some(_), None) if !session.live => {
+            html! { <><Dot tone={Tone::Warn} /><span class="truncate">{ "Live updates paused" }</span></> }
+        }
+        (Some(sync), None) => html! {
+            <>
+                <Dot tone={Tone::from(sync.status.level)} />
+                if sync.status.level == Level::Ok && sync.enrolled {
+                    <span class="truncate">{ "Synced " }<Ago at={sync.last_sync} /></span>
+                } else if sync.waiting > 0 {
+                    <span class="truncate" title={sync.status.cause.clone()}>{ format::count(sync.waiting) }{ " waiting · " }{ &sync.status.cause }</span>
+                } else {
+                    <span class="truncate" title={sync.status.cause.clone()}>{ crate::components::status::sentence(&sync.status.cause) }</span>
+                }
+            </>
+        },
+        (None, None) => html! { <><Dot tone={Tone::Plain} /><span class="text-ink-3">{ "Asking…" }</span></> },
+    };
+    html! { <Link<Route> to={Route::Sync} classes={BADGE}>{ inner }</Link<Route>> }
+}
+
+#[component]
+fn FleetBadge() -> Html {
+    let counts = use_resource::<BoxCounts>(Some("/api/fleet/boxes/counts".into()), &["fleet.boxes"]);
+    let Some(counts) = counts.data else { return Html::default() };
+    let tone = if counts.bad > 0 {
+        Tone::Bad
+    } else if counts.warn > 0 {
+        Tone::Warn
+    } else {
+        Tone::Ok
+    };
+    html! {
+        <Link<Route> to={Route::Boxes} classes={BADGE}>
+            <Dot {tone} />
+            <span class="truncate tabular-nums">{ format::counted(counts.total, "box", "boxes") }<span class="hidden md:inline">{ " · " }{ format::count(counts.ok) }{ " healthy" }</span></span>
+        </Link<Route>>
+    }
+}
+
+#[component]
+fn Me() -> Html {
+    let session = use_session();
+    let open = use_state_eq(|| false);
+    let theme = use_state_eq(Theme::chosen);
+    let set = |value: bool| {
+        let open = open.clone();
+        Callback::from(move |_: MouseEvent| open.set(value))
+    };
+    let on_key = {
+        let open = open.clone();
+        Callback::from(move |event: KeyboardEvent| {
+            if event.key() == "Escape" {
+                open.set(false);
+            }
+        })
+    };
+    let change = {
+        let theme = theme.clone();
+        Callback::from(move |_: MouseEvent| {
+            let next = theme.next();
+            next.choose();
+            theme.set(next);
+        })
+    };
+    let item = "flex w-full items-center gap-2.5 rounded-sm px-2 py-1.5 text-left hover:bg-line-2";
+    html! {
+        <div class="relative shrink-0" onkeydown={on_key}>
+            <button type="button" aria-haspopup="true" aria-expanded={open.to_string()} aria-label={format!("{}: account, theme, sign out", session.me.name)}
+                onclick={set(!*open)} class="grid size-[26px] place-items-center rounded-full bg-accent-soft text-xs font-semibold text-accent">
+                { format::initials(&session.me.name) }
+            </button>
+            if *open {
+                <button type="button" tabindex="-1" aria-label="Close" class="fixed inset-0 z-30 cursor-default!" onclick={set(false)} />
+                <div class="absolute right-0 z-40 mt-2 w-60 rounded-lg border border-line bg-raised p-1.5 shadow-lg">
+                    <div class="border-b border-line-2 px-2 pt-1 pb-2">
+                        <b class="block truncate font-semibold">{ &session.me.name }</b>
+                        <span class="block truncate text-sm text-ink-3">{ &session.me.email }{ " · " }{ &session.me.role }</span>
+                    </div>
+                    <div class="pt-1.5" onclick={set(false)}>
+                        <Link<Route> to={Route::Account} classes={item}><Icon name="key" />{ "My account" }</Link<Route>>
+                    </div>
+                    <button type="button" class={item} onclick={change}><Icon name="sun" />{ theme.label() }</button>
+                    <button type="button" class={item} onclick={session.sign_out.reform(|_: MouseEvent| ())}><Icon name="out" />{ "Sign out" }</button>
+                </div>
+            }
+        </div>
+    }
+}
