@@ -7,8 +7,10 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/env.sh"
 
-# The DuckDB that the crate in Cargo.toml was made for; it is taken out of DuckDB's own npm package.
-duckdb=1.5.6-r.1
+# The DuckDB that the crate in Cargo.toml was made for, or the nearest that is published for ARM; it is taken out of
+# DuckDB's own npm package.
+duckdb_x64=1.5.6-r.1
+duckdb_arm64=1.5.5-r.5
 
 fail() {
     echo "deps: $1" >&2
@@ -63,33 +65,33 @@ fi
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs, then try again"
 
-# duckdb_library ARCHITECTURE FOLDER
+# duckdb_library ARCHITECTURE VERSION FOLDER
 duckdb_library() {
-    local stamp=$2/libduckdb.version
-    if [ -f "$2/libduckdb.so" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$duckdb" ]; then
+    local stamp=$3/libduckdb.version
+    if [ -f "$3/libduckdb.so" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$2" ]; then
         return
     fi
-    echo "deps: fetching libduckdb.so $duckdb for $1"
-    mkdir -p "$2"
+    echo "deps: fetching libduckdb.so $2 for $1"
+    mkdir -p "$3"
     local work
-    work=$(mktemp -d "$2/fetch.XXXXXX")
-    (
-        cd "$work"
-        npm pack --silent "@duckdb/node-bindings-linux-$1@$duckdb" >/dev/null
-        tar -xzf ./*.tgz package/libduckdb.so
-    ) || { rm -rf "$work"; fail "libduckdb.so could not be fetched from npm"; }
+    work=$(mktemp -d "$3/fetch.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    (cd "$work" && npm pack --loglevel=error "@duckdb/node-bindings-linux-$1@$2" >/dev/null) ||
+        fail "npm could not fetch @duckdb/node-bindings-linux-$1@$2"
+    tar -xzf "$work"/*.tgz -C "$work" package/libduckdb.so
     # An unchanged file stays, so that nothing is linked again.
-    cmp -s "$work/package/libduckdb.so" "$2/libduckdb.so" || mv "$work/package/libduckdb.so" "$2/libduckdb.so"
-    echo "$duckdb" >"$stamp"
+    cmp -s "$work/package/libduckdb.so" "$3/libduckdb.so" || mv "$work/package/libduckdb.so" "$3/libduckdb.so"
+    echo "$2" >"$stamp"
     rm -rf "$work"
+    trap - EXIT
 }
 case $(uname -m) in
-x86_64) duckdb_library x64 "$DUCKDB_LIB_DIR" ;;
-aarch64) duckdb_library arm64 "$DUCKDB_LIB_DIR" ;;
+x86_64) duckdb_library x64 "$duckdb_x64" "$DUCKDB_LIB_DIR" ;;
+aarch64) duckdb_library arm64 "$duckdb_arm64" "$DUCKDB_LIB_DIR" ;;
 *) fail "no DuckDB library is published for $(uname -m)" ;;
 esac
 if [ "${1:-}" = --arm64 ]; then
-    duckdb_library arm64 "$SENT_CACHE/lib-arm64"
+    duckdb_library arm64 "$duckdb_arm64" "$SENT_CACHE/lib-arm64"
 fi
 
 # The pages: rustup's target, or else Debian's compiler, with which ui/build.sh knows its way.
