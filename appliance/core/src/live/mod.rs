@@ -6,7 +6,7 @@
 //! has to read the page's data again.
 //!
 //! From the inside out: [`stream`] keeps a channel's last publications, [`protocol`] is the sans-IO state machine of one
-//! connection, [`hub`] joins the two in memory, [`serve`] puts a connection on a real WebSocket.
+//! connection, [`hub`] joins the two in memory, [`serve()`] puts a connection on a real WebSocket.
 
 pub mod hub;
 pub mod message;
