@@ -51,7 +51,7 @@ impl Actor {
 }
 
 /// What every read and write is done under.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// Whose rows: nothing outside this organisation can be read or changed.
     pub organization: Uuid,
