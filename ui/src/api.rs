@@ -2,7 +2,7 @@
 //! page can show in words.
 
 use gloo_net::http::{Method, RequestBuilder, Response};
-use sent_contract::ApiError;
+use sent_contract::{ApiError, Uuid};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -152,6 +152,13 @@ pub async fn post_text<T: DeserializeOwned>(path: &str, kind: &str, body: String
 pub async fn act<T: DeserializeOwned>(method: Method, path: &str) -> Result<T, Failure> {
     let request = changing(method, path).build().map_err(unreachable)?;
     answer(request.send().await.map_err(unreachable)?).await
+}
+
+/// An id for something new (UUIDv7 of the page's clock), made here so that sending it twice makes it once.
+pub fn new_id() -> Uuid {
+    let now = js_sys::Date::now();
+    let nanos = (now % 1000.0) as u32 * 1_000_000;
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, (now / 1000.0) as u64, nanos))
 }
 
 /// One part of a path or of a query string, with everything escaped that would end it.

@@ -119,9 +119,29 @@ fn Page() -> Html {
     let route = use_route::<Route>().unwrap_or(Route::Missing);
     match (fleet, route) {
         (_, Route::Audit) => html! { <pages::audit::Audit /> },
+        (_, Route::Users) => html! { <pages::users::Users /> },
+        (_, Route::Account) => html! { <pages::account::Account /> },
+        (_, Route::Settings) => html! { <pages::settings::Settings /> },
         (false, Route::Home) => html! { <pages::home::Home /> },
         (false, Route::Journal) => html! { <pages::journal::Journal /> },
+        (false, Route::NewEntry) => html! { <pages::entry_new::NewEntry /> },
+        (false, Route::Import) => html! { <pages::import::Import /> },
+        (false, Route::Entry { id }) => html! { <pages::entry::Entry key={id.clone()} id={id.clone()} /> },
+        (false, Route::Accounts) => html! { <pages::accounts::Accounts /> },
+        (false, Route::TrialBalance) => html! { <pages::balance::TrialBalance /> },
+        (false, Route::Hosts) => html! { <pages::hosts::Hosts /> },
+        (false, Route::Checks) => html! { <pages::checks::Checks /> },
+        (false, Route::Charts) => html! { <pages::charts::Charts /> },
+        (false, Route::Alerts) => html! { <pages::alerts::Alerts /> },
+        (false, Route::Rules) => html! { <pages::rules::Rules /> },
+        (false, Route::Sync) => html! { <pages::sync::Sync /> },
         (true, Route::Home | Route::Boxes) => html! { <pages::boxes::Boxes /> },
+        (true, Route::Machine { id }) => html! { <pages::machine::Machine key={id.clone()} id={id.clone()} /> },
+        (true, Route::Customers) => html! { <pages::customers::Customers /> },
+        (true, Route::Entries) => html! { <pages::fleet_entries::Entries /> },
+        (true, Route::Proposals) => html! { <pages::proposals::Proposals /> },
+        (true, Route::Quarantine) => html! { <pages::quarantine::Quarantine /> },
+        (true, Route::Alerts) => html! { <pages::fleet_alerts::Alerts /> },
         _ => html! {
             <Empty title="There is no page at this address" text="It may have moved. Ctrl K finds every page.">
                 <Link<Route> to={Route::Home} classes="text-accent underline">{ "Go home" }</Link<Route>>

@@ -17,11 +17,8 @@ pub enum Theme {
 impl Theme {
     /// What was chosen on this machine.
     pub fn chosen() -> Self {
-        match storage().and_then(|storage| storage.get_item("theme").ok().flatten()).as_deref() {
-            Some("light") => Theme::Light,
-            Some("dark") => Theme::Dark,
-            _ => Theme::System,
-        }
+        let kept = storage().and_then(|storage| storage.get_item("theme").ok().flatten());
+        Self::named(kept.as_deref().unwrap_or_default())
     }
 
     /// Chooses it. Where storage is refused the choice does not stay.
@@ -29,8 +26,7 @@ impl Theme {
         if let Some(storage) = storage() {
             let _ = match self {
                 Theme::System => storage.remove_item("theme"),
-                Theme::Light => storage.set_item("theme", "light"),
-                Theme::Dark => storage.set_item("theme", "dark"),
+                chosen => storage.set_item("theme", chosen.name()),
             };
         }
         if let (Some(window), Ok(event)) = (web_sys::window(), Event::new("sent-theme")) {
@@ -44,6 +40,24 @@ impl Theme {
             Theme::System => Theme::Light,
             Theme::Light => Theme::Dark,
             Theme::Dark => Theme::System,
+        }
+    }
+
+    /// Its name in `localStorage` and in forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Theme::System => "system",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    /// The theme of that name; anything unknown is the system's.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "light" => Theme::Light,
+            "dark" => Theme::Dark,
+            _ => Theme::System,
         }
     }
 

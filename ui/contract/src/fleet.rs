@@ -278,3 +278,17 @@ pub struct Proposal {
     /// When.
     pub at: Micros,
 }
+
+/// A row of `GET /api/fleet/alerts`: an alert of a box, as projected; flat, so that a plain alert reads as one too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoxAlert {
+    /// Box.
+    #[serde(default)]
+    pub box_ref: Option<Named>,
+    /// Customer.
+    #[serde(default)]
+    pub organization: Option<Named>,
+    /// The alert.
+    #[serde(flatten)]
+    pub alert: crate::pulse::Alert,
+}

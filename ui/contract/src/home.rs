@@ -1,5 +1,5 @@
 //! The box's first page.
-use crate::{sync::SyncStatus, Micros, Status};
+use crate::{Micros, Status, sync::SyncStatus};
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/home`.

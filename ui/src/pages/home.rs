@@ -1,7 +1,8 @@
 //! The box's first page: how it does, what waits for the cloud, what needs a person, who did what.
 
 use crate::{
-    components::{Ago, Card, Dot, Empty, Kpi, Since, StatusLine, Tag, Tone, loaded, status::sentence, use_now},
+    api::List,
+    components::{Ago, Card, Chart, Dot, Empty, Kpi, Since, StatusLine, Tag, Tone, loaded, status::sentence, use_now},
     data::use_resource,
     format,
     pages::audit::summary,
@@ -10,6 +11,7 @@ use crate::{
 use sent_contract::{
     Level,
     home::{Attention, Home as Answer, Service},
+    pulse::{QueryAnswer, Series},
 };
 use std::rc::Rc;
 use yew::prelude::*;
@@ -49,6 +51,7 @@ fn Full(props: &FullProps) -> Html {
                 <Kpi label="Storage" value={format::percent(disk)}
                     note={format!("{} of {} used", format::bytes(used as f64), format::bytes(total as f64))} />
             </div>
+            <div class="shrink-0"><Load /></div>
             <div class="grid shrink-0 gap-3.5 lg:grid-cols-[2fr_1fr]">
                 <Card title="Health" pad=false aside={html! { <StatusLine status={home.status.clone()} since=true /> }}>
                     <ul>
@@ -88,6 +91,44 @@ fn Full(props: &FullProps) -> Html {
             </Card>
             </div>
         </>
+    }
+}
+
+/// How far back the chart goes, in µs, and how often it is asked again.
+const BACK: i64 = 6 * 3_600_000_000;
+const EVERY: i64 = 60_000_000;
+
+/// Processor and memory of this box over the last hours. A box that measures nothing yet shows no chart.
+#[component]
+fn Load() -> Html {
+    let navigator = use_navigator();
+    let list = use_resource::<List<Series>>(Some("/api/pulse/series".into()), &[]);
+    let to = (use_now() / EVERY + 1) * EVERY;
+    let from = to - BACK;
+    let known = list.data.as_ref().map(|list| list.items.as_slice()).unwrap_or_default();
+    let find = |word: &str| known.iter().find(|series| series.unit == "ratio" && series.metric.contains(word));
+    let chosen: Vec<&Series> = find("cpu").into_iter().chain(find("mem")).collect();
+    let ids = chosen.iter().map(|series| series.id.as_str()).collect::<Vec<_>>().join(",");
+    let path = (!chosen.is_empty()).then(|| format!("/api/pulse/query?series={ids}&from={from}&to={to}&points=360"));
+    let answer = use_resource::<QueryAnswer>(path, &[]);
+    let curves = use_memo(answer.data.as_ref().map(|answer| Rc::as_ptr(answer) as usize), |_| {
+        answer.data.as_ref().map(|answer| answer.series.clone()).unwrap_or_default()
+    });
+    if chosen.is_empty() {
+        return Html::default();
+    }
+    let on_zoom = Callback::from(move |range: Option<(i64, i64)>| {
+        if let (Some(navigator), Some((from, to))) = (&navigator, range) {
+            // A map of texts always serialises.
+            let query = [("series", ids.clone()), ("from", from.to_string()), ("to", to.to_string())];
+            let _ = navigator.push_with_query(&Route::Charts, &query);
+        }
+    });
+    let labels: Vec<String> = chosen.iter().map(|series| format::words(&series.metric)).collect();
+    html! {
+        <Card title="Load" aside={html! { "last 6 h · drag to zoom" }}>
+            <Chart {curves} {labels} unit="ratio" step={answer.data.as_ref().map_or(0, |answer| answer.step)} {from} {to} {on_zoom} height={150} />
+        </Card>
     }
 }
 

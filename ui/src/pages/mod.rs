@@ -1,9 +1,31 @@
-//! One file for each page, named as its address is.
+//! One file for each page, named as its address is, and the dialogs that several pages open.
 
+pub mod account;
+pub mod accounts;
+pub mod alerts;
 pub mod audit;
+pub mod balance;
 pub mod boxes;
 pub mod bulk;
+pub mod charts;
+pub mod checks;
 pub mod claim;
+pub mod customers;
+pub mod entry;
+pub mod entry_new;
+pub mod explore;
+pub mod fleet_alerts;
+pub mod fleet_entries;
 pub mod home;
+pub mod hosts;
+pub mod import;
 pub mod journal;
 pub mod login;
+pub mod machine;
+pub mod monitoring;
+pub mod proposals;
+pub mod quarantine;
+pub mod rules;
+pub mod settings;
+pub mod sync;
+pub mod users;
