@@ -21,8 +21,22 @@ const table = (times, values) =>
       ? [Array.from(times[0]), column(values[0])]
       : uPlot.join(
           times.map((at, i) => [Array.from(at), column(values[i])]),
-          times.map(() => [2]),
+          // 2: a gap swallows the times beside it that only other series have.
+          times.map(() => [0, 2]),
         );
+
+const two = (number) => String(number).padStart(2, "0");
+const day = (date) => date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+
+// Hours and minutes; the date at midnight and where a step is a day or more.
+const clock = (plot, ticks, axis, space, step) =>
+  ticks.map((tick) => {
+    const date = new Date(tick * 1000);
+    const midnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+    if (step >= 86400 || midnight) return day(date);
+    const text = `${two(date.getHours())}:${two(date.getMinutes())}`;
+    return step < 60 ? `${text}:${two(date.getSeconds())}` : text;
+  });
 
 const levels = { warn: "--warn", bad: "--bad" };
 
@@ -91,11 +105,11 @@ export class Chart {
           },
         },
         axes: [
-          { ...axis, size: 26, space: 70 },
+          { ...axis, size: 26, space: 70, values: clock },
           { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map((tick) => format(tick)) },
         ],
         series: [
-          { value: (_, at) => (at == null ? "" : new Date(at * 1000).toLocaleString()) },
+          { label: "", value: (_, at) => (at == null ? "" : new Date(at * 1000).toLocaleString()) },
           ...labels.map((label, i) => ({
             label,
             width: 1.6,

@@ -178,9 +178,17 @@ where
     let error = use_state(|| None::<Failure>);
     let turn = use_mut_ref(|| 0_u32);
     let count = use_mut_ref(|| 0_usize);
+    // The cursor that is being fetched: scrolling asks for the same page many times.
+    let asked = use_mut_ref(|| None::<String>);
     let fetch = {
         let (loaded, error) = (loaded.setter(), error.setter());
         use_callback(path.clone(), move |after: Option<(Rc<Vec<T>>, String)>, path: &String| {
+            let cursor = after.as_ref().map(|(_, cursor)| cursor.clone());
+            if cursor.is_some() && *asked.borrow() == cursor {
+                return;
+            }
+            *asked.borrow_mut() = cursor;
+            let asked = asked.clone();
             *turn.borrow_mut() += 1;
             let mine = *turn.borrow();
             let (loaded, error, turn, count, path) =
@@ -196,6 +204,7 @@ where
                 if *turn.borrow() != mine {
                     return;
                 }
+                *asked.borrow_mut() = None;
                 match got {
                     Ok(list) => {
                         let rows = match after {

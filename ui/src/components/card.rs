@@ -25,7 +25,7 @@ pub struct CardProps {
 #[component]
 pub fn Card(props: &CardProps) -> Html {
     html! {
-        <section class={classes!("min-w-0", "overflow-hidden", "rounded-lg", "border", "border-line", "bg-panel", "shadow-sm", props.class.clone())}>
+        <section class={classes!("min-w-0", "shrink-0", "overflow-hidden", "rounded-lg", "border", "border-line", "bg-panel", "shadow-sm", props.class.clone())}>
             if let Some(title) = &props.title {
                 <h2 class="flex min-h-10 items-center gap-2 border-b border-line-2 px-3.5 py-1.5 font-semibold">
                     { title }

@@ -329,7 +329,9 @@ impl<T: Row> List<'_, T> {
             html! { <>{ first }{ for cells.map(|cell| html! { <>{ " · " }{ cell }</> }) }</> }
         };
         html! {
-            <li key={name} class={classes!("card-row", chosen.then_some("sel"))} role={self.props.on_open.is_some().then_some("button")} onclick={self.press(index)}>
+            <li key={name} class={classes!("card-row", chosen.then_some("sel"))} role={self.props.on_open.is_some().then_some("button")}
+                tabindex={self.props.on_open.is_some().then_some("0")} onclick={self.press(index)}
+                onkeydown={let open = self.open.clone(); Callback::from(move |event: KeyboardEvent| if event.key() == "Enter" { open.emit(index) })}>
                 <span class="font-medium">{ slot(Slot::Title) }</span>
                 <span class="text-right tabular-nums">{ slot(Slot::Value) }</span>
                 <span class="text-sm text-ink-3">{ slot(Slot::Detail) }</span>

@@ -89,7 +89,7 @@ pub fn TrialBalance() -> Html {
                 }
                 <Chip on={zero} onclick={toggle_zero}>{ "Accounts at zero" }</Chip>
             </Toolbar>
-            <Card pad=false class="flex min-h-0 flex-col">
+            <Card pad=false class="flex min-h-0 shrink! flex-col">
                 { loaded(&balance, 12, |_| if shown.is_empty() {
                     html! { <Empty title="No balances" text="Nothing was posted up to this day." /> }
                 } else {
@@ -122,8 +122,8 @@ fn Report(props: &ReportProps) -> Html {
                         <tr key={format!("{} {}", row.account, row.currency)} class="row">
                             <td><Account name={row.account.clone()} /></td>
                             <td class="text-ink-3">{ &row.currency }</td>
-                            <td class="num">{ format::report(row.balance, &row.currency) }</td>
-                            if base { <td class="num hidden text-ink-2 md:table-cell">{ row.base.map(|base| format::report(base, "")).unwrap_or_else(|| "—".to_owned()) }</td> }
+                            <td class="num">{ figure(row.balance, &row.currency) }</td>
+                            if base { <td class="num hidden text-ink-2 md:table-cell">{ row.base.map_or_else(|| html! { "—" }, |base| figure(base, "")) }</td> }
                         </tr>
                     }
                 </tbody>
@@ -135,7 +135,7 @@ fn Report(props: &ReportProps) -> Html {
                                 if sum.debit == sum.credit { <Tag tone={Tone::Ok}>{ "Balanced" }</Tag> } else { <Tag tone={Tone::Bad}>{ "Off" }</Tag> }
                             </td>
                             <td>{ &currency }</td>
-                            <td class="num">{ format::report(sum.debit.saturating_sub(sum.credit), &currency) }</td>
+                            <td class="num">{ figure(sum.debit.saturating_sub(sum.credit), &currency) }</td>
                             if base { <td class="hidden md:table-cell" /> }
                         </tr>
                     }
@@ -143,6 +143,13 @@ fn Report(props: &ReportProps) -> Html {
             </table>
         </div>
     }
+}
+
+/// An amount with room for a parenthesis, so that digits line up.
+fn figure(amount: Decimal, currency: &str) -> Html {
+    let text = format::report(amount, currency);
+    let room = !text.ends_with(')');
+    html! { <>{ text }if room { <span class="invisible" aria-hidden="true">{ ")" }</span> }</> }
 }
 
 #[derive(Properties, PartialEq)]

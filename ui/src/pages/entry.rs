@@ -46,7 +46,7 @@ pub fn Entry(props: &EntryProps) -> Html {
     }
     loaded(&entry, 8, |entry| {
         html! {
-            <div class="grid items-start gap-3.5 lg:grid-cols-[minmax(0,1fr)_20rem]">
+            <div class="grid grid-cols-1 items-start gap-3.5 lg:grid-cols-[minmax(0,1fr)_20rem]">
                 <Full entry={entry.clone()} />
                 { history }
             </div>
@@ -94,17 +94,17 @@ fn Full(props: &FullProps) -> Html {
                 <table class="table">
                     <thead><tr>
                         <th scope="col">{ "Account" }</th><th scope="col" class="hidden md:table-cell">{ "Note" }</th>
-                        <th scope="col" class="num">{ "Debit" }</th><th scope="col" class="num">{ "Credit" }</th><th scope="col">{ "Currency" }</th>
+                        <th scope="col" class="num">{ "Debit" }</th><th scope="col" class="num">{ "Credit" }</th><th scope="col" class="hidden md:table-cell">{ "Currency" }</th>
                         if base { <th scope="col" class="num hidden md:table-cell">{ "Base" }</th> }
                     </tr></thead>
                     <tbody>
                         for (index, line) in entry.lines.iter().enumerate() {
                             <tr key={index}>
-                                <td class="font-medium">{ &line.account }{ " " }if line.system { <Tag>{ "by the system" }</Tag> }</td>
+                                <td class="font-medium">{ &line.account }{ " " }<span class="font-normal text-ink-3 md:hidden">{ &line.currency }</span>if line.system { <Tag>{ "by the system" }</Tag> }</td>
                                 <td class="hidden text-ink-2 md:table-cell">{ line.memo.clone().unwrap_or_default() }</td>
                                 <td class="num">if line.amount.is_sign_positive() { { format::money(line.amount, &line.currency) } }</td>
                                 <td class="num">if line.amount.is_sign_negative() { { format::money(line.amount.abs(), &line.currency) } }</td>
-                                <td class="text-ink-3">{ &line.currency }</td>
+                                <td class="hidden text-ink-3 md:table-cell">{ &line.currency }</td>
                                 if base { <td class="num hidden text-ink-2 md:table-cell">{ line.base.map(|base| format::money(base, "")).unwrap_or_default() }</td> }
                             </tr>
                         }

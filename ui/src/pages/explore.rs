@@ -114,7 +114,7 @@ pub fn Explorer(props: &ExplorerProps) -> Html {
                 }
                 <span class="ml-auto text-sm text-ink-3">{ answer.data.as_ref().map(|answer| tier(answer)).unwrap_or_default() }</span>
             </div>
-            <div class="grid items-start gap-3.5 lg:grid-cols-[17rem_minmax(0,1fr)]">
+            <div class="grid grid-cols-1 items-start gap-3.5 lg:grid-cols-[17rem_minmax(0,1fr)]">
                 <div class="order-last lg:order-none">
                     <Card title="Series" pad=false aside={html! { { format::count(known.len() as u64) } }}>
                         { loaded(&list, 8, |_| html! { <Picker series={known.clone()} chosen={ids.clone()} host={host.clone()} set={props.set.clone()} toggle={toggle.clone()} /> }) }

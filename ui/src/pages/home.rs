@@ -52,7 +52,7 @@ fn Full(props: &FullProps) -> Html {
                     note={format!("{} of {} used", format::bytes(used as f64), format::bytes(total as f64))} />
             </div>
             <div class="shrink-0"><Load /></div>
-            <div class="grid shrink-0 gap-3.5 lg:grid-cols-[2fr_1fr]">
+            <div class="grid grid-cols-1 shrink-0 gap-3.5 lg:grid-cols-[2fr_1fr]">
                 <Card title="Health" pad=false aside={html! { <StatusLine status={home.status.clone()} since=true /> }}>
                     <ul>
                         <li class="flex items-center gap-3 border-b border-line-2 px-3.5 py-2">

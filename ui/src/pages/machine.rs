@@ -85,7 +85,7 @@ fn Full(props: &FullProps) -> Html {
                 <Kpi label="Epoch" value={detail.epoch.to_string()} note={format!("{} transactions", format::count(detail.sequence))} />
                 <Kpi label="Certificate" value={html! { <Until at={detail.certificate_expires} /> }} note={html! { <>{ "enrolled " }<Ago at={detail.enrolled_at} /></> }} />
             </div>
-            <div class="grid shrink-0 items-start gap-3.5 lg:grid-cols-2">
+            <div class="grid grid-cols-1 shrink-0 items-start gap-3.5 lg:grid-cols-2">
                 <Documents detail={detail.clone()} />
                 <Card title="Commands" pad=false aside={html! { { format::count(detail.commands.len() as u64) } }}>
                     if detail.commands.is_empty() {
@@ -98,7 +98,7 @@ fn Full(props: &FullProps) -> Html {
             <section class="flex shrink-0 flex-col gap-3.5" aria-label="Telemetry">
                 <Explorer series_path={format!("{}/series", props.base)} query_path={format!("{}/query", props.base)} {query} {set} />
             </section>
-            <div class="grid shrink-0 items-start gap-3.5 lg:grid-cols-2">
+            <div class="grid grid-cols-1 shrink-0 items-start gap-3.5 lg:grid-cols-2">
                 <Card title="Epochs" pad=false><ul>{ for detail.epochs.iter().rev().map(epoch) }</ul></Card>
                 <Card title="Telemetry gaps" pad=false>
                     if detail.gaps.is_empty() {

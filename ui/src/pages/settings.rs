@@ -3,7 +3,7 @@
 
 use crate::{
     api::List,
-    components::{Chip, Column, DataTable, Empty, Row, Search, Slot, Tag, Tone, Toolbar, loaded},
+    components::{Chip, Column, DataTable, Empty, Row, Search, Slot, Tag, Toolbar, loaded},
     data::{use_query, use_resource},
 };
 use sent_contract::home::Setting;
@@ -21,7 +21,7 @@ fn columns() -> Vec<Column<Setting>> {
         Column::new("Setting", |setting: &Setting| setting.key.clone()).class("font-mono text-sm").at(Slot::Title),
         Column::new("Value", |setting: &Setting| setting.value.clone()).class("font-mono text-sm").at(Slot::Value),
         Column::new("From", |setting: &Setting| setting.source.clone())
-            .cell(|setting| html! { <Tag tone={if setting.source == "default" { Tone::Plain } else { Tone::Ok }}>{ &setting.source }</Tag> })
+            .cell(|setting| html! { <Tag>{ &setting.source }</Tag> })
             .at(Slot::Meta),
         Column::new("Default", |setting: &Setting| setting.default.clone()).class("font-mono text-sm text-ink-3"),
         Column::new("What it does", |setting: &Setting| setting.help.clone()).class("text-ink-2").at(Slot::Detail),

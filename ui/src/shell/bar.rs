@@ -1,6 +1,7 @@
 //! The bar on top: where I am, the palette, the one badge that says how the box or the fleet does, and me.
 
 use crate::{
+    api::Failure,
     components::{Ago, Dot, Icon, Tone},
     data::use_resource,
     format,
@@ -52,7 +53,12 @@ fn SyncBadge() -> Html {
     let session = use_session();
     let sync = use_resource::<SyncStatus>(Some("/api/sync".into()), &["sync"]);
     let inner = match (&sync.data, &sync.error) {
-        (_, Some(_)) => html! { <><Dot tone={Tone::Bad} /><span class="truncate">{ "Box not reachable" }</span></> },
+        (_, Some(Failure::Unreachable(_))) => {
+            html! { <><Dot tone={Tone::Bad} /><span class="truncate">{ "Box not reachable" }</span></> }
+        }
+        (_, Some(_)) => {
+            html! { <><Dot tone={Tone::Warn} /><span class="truncate">{ "Sync state not known" }</span></> }
+        }
         (Some(_), None) if !session.live => {
             html! { <><Dot tone={Tone::Warn} /><span class="truncate">{ "Live updates paused" }</span></> }
         }
