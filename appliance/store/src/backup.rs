@@ -14,12 +14,11 @@ use std::{
 };
 
 use rusqlite::{Connection, backup::Backup};
-use uuid::Uuid;
 
 use crate::{
     Store, StoreError,
-    connection::{self, FILE, signed},
-    outbox,
+    connection::{self, FILE},
+    epoch,
     tenancy::Session,
 };
 
@@ -101,28 +100,7 @@ pub fn restore(source: &Path, data: &Path) -> Result<BackupReport, StoreError> {
         let transaction = database.unchecked_transaction()?;
         let row = connection::read_box(&database)?.ok_or(StoreError::NotInitialised)?;
         let epoch = row.epoch + 1;
-        let end = outbox::reseal(&database, row.box_id, epoch, true)?;
-        // An epoch the cloud was never told of is skipped: the next one continues from where that one began.
-        let (previous_epoch, previous_sequence, previous_hash) = if row.epoch_open && row.previous_epoch > 0 {
-            (row.previous_epoch, row.previous_sequence, row.previous_hash.clone())
-        } else {
-            (row.epoch, row.sequence, row.hash.clone())
-        };
-        database.execute(
-            "UPDATE sys_box SET epoch = ?1, sequence = ?2, hash = ?3, acknowledged = 0, previous_epoch = ?4,
-                    previous_sequence = ?5, previous_hash = ?6, epoch_token = ?7, epoch_open = 1 WHERE id = 1",
-            (
-                signed(epoch),
-                signed(end.sequence),
-                end.hash.to_string(),
-                signed(previous_epoch),
-                signed(previous_sequence),
-                previous_hash,
-                Uuid::from_bytes(rand::random()).to_string(),
-            ),
-        )?;
-        // Reference data may have moved on since: it is asked for from the beginning.
-        database.execute("DELETE FROM sys_state WHERE key = 'reference'", [])?;
+        epoch::begin(&database, &row, epoch)?;
         transaction.commit()?;
         Ok(BackupReport { bytes, epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
     })

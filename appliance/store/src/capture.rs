@@ -19,7 +19,10 @@ use rusqlite::{
 };
 use sent_core::table::SyncClass;
 
-use crate::{StoreError, tenancy::Columns};
+use crate::{
+    StoreError,
+    tenancy::{Columns, quoted},
+};
 
 /// What is shown in place of a secret value.
 const HIDDEN: &str = "\"•\"";
@@ -133,10 +136,10 @@ impl Tracked {
     fn new(columns: &Columns) -> Self {
         let identity: Vec<usize> = std::iter::once(0).chain(columns.key.iter().copied()).collect();
         let condition: Vec<String> =
-            identity.iter().enumerate().map(|(n, &i)| format!("{} = ?{}", columns.names[i], n + 1)).collect();
+            identity.iter().enumerate().map(|(n, &i)| format!("{} = ?{}", quoted(&columns.names[i]), n + 1)).collect();
         let select = format!(
             "SELECT {} FROM {}_rows WHERE {}",
-            columns.names.join(", "),
+            columns.names.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", "),
             columns.table.name,
             condition.join(" AND ")
         );

@@ -15,7 +15,7 @@ use crate::{
     NewBox, Store, StoreError,
     connection::{self, NO_HASH, signed, unsigned},
     outbox,
-    tenancy::Columns,
+    tenancy::{Columns, quoted},
     writer::{Terms, Tx, Writer},
 };
 
@@ -252,7 +252,7 @@ fn condition(columns: &Columns, key: &Map<String, Value>, first: usize) -> Resul
     let mut values = Vec::new();
     for (n, name) in columns.table.key.iter().enumerate() {
         let value = key.get(*name).ok_or_else(|| StoreError::Corrupt(format!("a key of {} has no {name}", columns.table.name)))?;
-        text.push_str(&format!(" AND {name} = ?{}", first + n));
+        text.push_str(&format!(" AND {} = ?{}", quoted(name), first + n));
         values.push(sql(value));
     }
     Ok((text, values))
@@ -263,7 +263,7 @@ fn upsert(tx: &Connection, columns: &Columns, organization: &str, key: &Map<Stri
         return Ok(());
     }
     let values = known(columns, values);
-    let names: Vec<&str> = values.iter().map(|(n, _)| *n).collect();
+    let names: Vec<String> = values.iter().map(|(n, _)| quoted(n)).collect();
     let marks: Vec<String> = (0..values.len()).map(|i| format!("?{}", i + 2)).collect();
     let separator = if names.is_empty() { "" } else { ", " };
     let text = format!(
@@ -279,7 +279,7 @@ fn upsert(tx: &Connection, columns: &Columns, organization: &str, key: &Map<Stri
 
 fn update(tx: &Connection, columns: &Columns, organization: &str, key: &Map<String, Value>, values: &Map<String, Value>) -> Result<usize, StoreError> {
     let values: Vec<_> = known(columns, values).into_iter().filter(|(n, _)| !columns.table.key.contains(n)).collect();
-    let set: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{n} = ?{}", i + 2)).collect();
+    let set: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{} = ?{}", quoted(n), i + 2)).collect();
     let (condition, key) = condition(columns, key, values.len() + 2)?;
     let parameters = std::iter::once(Sql::Text(organization.to_owned())).chain(values.iter().map(|(_, v)| sql(v))).chain(key);
     if set.is_empty() {
@@ -288,7 +288,7 @@ fn update(tx: &Connection, columns: &Columns, organization: &str, key: &Map<Stri
         return Ok(usize::try_from(n).unwrap_or(0));
     }
     // An immutable table refuses even an update that changes nothing, so a row that is there already is only compared.
-    let same: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{n} IS ?{}", i + 2)).collect();
+    let same: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{} IS ?{}", quoted(n), i + 2)).collect();
     let text = format!("SELECT count(*) FROM {}_rows WHERE {condition} AND {}", columns.table.name, same.join(" AND "));
     let parameters: Vec<Sql> = parameters.collect();
     let there: i64 = tx.prepare_cached(&text)?.query_row(params_from_iter(parameters.iter()), |r| r.get(0))?;

@@ -188,16 +188,22 @@ fn read_columns(connection: &Connection, table: &Table) -> Result<Columns, Store
     Ok(Columns { table: *table, names, key, secret, version })
 }
 
+/// An identifier that SQL cannot take for anything else.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Makes the tenant view and its triggers for a table.
 pub(crate) fn derive(connection: &Connection, columns: &Columns) -> Result<(), StoreError> {
     let name = columns.table.name;
-    let all = columns.names.join(", ");
-    let new = columns.names[1..].iter().map(|c| format!("NEW.{c}")).collect::<Vec<_>>().join(", ");
+    // Quoted, because a column may be called like a word of SQL (`raise` is one, inside a trigger).
+    let all = columns.names.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+    let new = columns.names[1..].iter().map(|c| format!("NEW.{}", quoted(c))).collect::<Vec<_>>().join(", ");
     let this_row = std::iter::once("organization_id = current_organization()".to_owned())
-        .chain(columns.table.key.iter().map(|k| format!("{k} = OLD.{k}")))
+        .chain(columns.table.key.iter().map(|k| format!("{0} = OLD.{0}", quoted(k))))
         .collect::<Vec<_>>()
         .join(" AND ");
-    let set = columns.names[1..].iter().map(|c| format!("{c} = NEW.{c}")).collect::<Vec<_>>().join(", ");
+    let set = columns.names[1..].iter().map(|c| format!("{0} = NEW.{0}", quoted(c))).collect::<Vec<_>>().join(", ");
     let update = if set.is_empty() {
         String::new()
     } else {
@@ -235,8 +241,8 @@ fn defaults(connection: &Connection, columns: &Columns) -> Result<Option<String>
     let values = found[1..]
         .iter()
         .map(|(n, d)| match d {
-            Some(d) => format!("coalesce(NEW.{n}, {d})"),
-            None => format!("NEW.{n}"),
+            Some(d) => format!("coalesce(NEW.{}, {d})", quoted(n)),
+            None => format!("NEW.{}", quoted(n)),
         })
         .collect::<Vec<_>>();
     Ok(Some(values.join(", ")))

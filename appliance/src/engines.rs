@@ -1,0 +1,67 @@
+//! The only place that names every engine.
+
+use std::{path::PathBuf, sync::Arc};
+
+use sent_core::{
+    clock::SystemClock,
+    engine::{Description, Engine},
+    live::Hub,
+    table::Table,
+};
+use sent_store::{Config, Context, Store, StoreError, spool::Spool};
+
+use crate::{settings::Settings, telemetry::Measurements};
+
+/// What is constant about every engine.
+pub const ALL: &[Description] = &[sent_capital::DESCRIPTION, sent_pulse::DESCRIPTION];
+
+/// Tables of every engine.
+pub fn tables() -> Vec<Table> {
+    ALL.iter().flat_map(|d| d.tables.iter().copied()).collect()
+}
+
+/// An engine by name. `None`: there is none of that name.
+pub fn build(name: &str, context: &Context) -> Option<Result<Arc<dyn Engine>, String>> {
+    match name {
+        "capital" => Some(Ok(Arc::new(sent_capital::Capital::new(context.store.clone())))),
+        "pulse" => Some(pulse(context)),
+        _ => None,
+    }
+}
+
+fn pulse(context: &Context) -> Result<Arc<dyn Engine>, String> {
+    let measurements = Arc::new(Measurements::follow(&context.folder, context.spool.clone(), context.clock.clone())?);
+    let parts = sent_pulse::Parts {
+        store: context.store.clone(),
+        hub: context.hub.clone(),
+        organization: context.organization,
+        sink: measurements.clone(),
+        reader: measurements,
+        settings: sent_pulse::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
+    };
+    Ok(Arc::new(sent_pulse::Pulse::new(parts).map_err(|e| e.to_string())?))
+}
+
+/// Opens the store of a data folder with every engine's tables.
+pub fn open_store(data: PathBuf, settings: &Settings) -> Result<Store, StoreError> {
+    Store::open(Config { data, tables: tables(), clock: SystemClock::shared(), readers: settings.store.readers })
+}
+
+/// What an engine is handed.
+pub fn context(store: &Store, settings: &Settings, hub: Arc<Hub>, spool: Arc<Spool>, name: &str) -> Result<Context, StoreError> {
+    let folder = store.data().join(name);
+    std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
+    let section = match name {
+        "pulse" => toml::Table::try_from(&settings.pulse).map_err(|e| StoreError::Corrupt(e.to_string()))?,
+        _ => toml::Table::new(),
+    };
+    Ok(Context {
+        store: store.clone(),
+        clock: store.clock().clone(),
+        hub,
+        spool,
+        folder,
+        organization: store.identity()?.organization,
+        settings: Arc::new(section),
+    })
+}

@@ -1,0 +1,83 @@
+//! The box's first page, and the sync badge.
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::StatusCode,
+};
+use sent_contract::{
+    Level, Status,
+    home::{Attention, Home},
+    sync::SyncStatus,
+};
+use sent_core::{
+    Problem, Scope,
+    route::{Access, Routes},
+};
+use sent_store::{AuditFilter, StoreError};
+
+use super::Gateway;
+
+/// Share of the disk above which the box asks for attention, and above which it is in trouble.
+const DISK: (f64, f64) = (0.90, 0.97);
+
+pub(super) fn routes() -> Routes<Gateway> {
+    Routes::new()
+        .get("/api/home", Access::Right("home.read"), home)
+        .get("/api/sync", Access::Right("sync.read"), sync)
+        .post("/api/sync/now", Access::Right("sync.now"), sync_now)
+}
+
+async fn sync(State(g): State<Gateway>) -> Result<Json<SyncStatus>, Problem> {
+    Ok(Json(g.sync.status(&g.store).await?))
+}
+
+async fn sync_now(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<StatusCode, Problem> {
+    g.store
+        .write(&scope, "sync.now", |tx| -> Result<(), StoreError> {
+            tx.event();
+            Ok(())
+        })
+        .await?;
+    g.sync.wake();
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Home>, Problem> {
+    let identity = g.store.identity()?;
+    let sync = g.sync.status(&g.store).await?;
+    let services = g.supervisor.services();
+    let machine = g.supervisor.machine();
+    let activity = g.store.audit(&scope, AuditFilter { limit: 12, ..AuditFilter::default() }).await?;
+
+    let mut attention: Vec<Attention> = Vec::new();
+    let mut notice = |status: Status, title: String, link: &str| attention.push(Attention { status, title, link: link.to_owned() });
+    for service in services.iter().filter(|s| s.status.level != Level::Ok) {
+        notice(service.status.clone(), format!("{} needs attention", service.name), "/settings");
+    }
+    if sync.enrolled && sync.status.level != Level::Ok {
+        notice(sync.status.clone(), "The cloud is not up to date".to_owned(), "/sync");
+    }
+    let (used, total) = machine.disk;
+    // A share for a page; a disk's size fits an f64 to within bytes.
+    let share = if total == 0 { 0.0 } else { used as f64 / total as f64 };
+    if share > DISK.0 {
+        let level = if share > DISK.1 { Level::Bad } else { Level::Warn };
+        notice(Status { level, cause: format!("disk {:.0} % full", share * 100.0), since: machine.at.0 }, "The disk is filling up".to_owned(), "/pulse");
+    }
+    let worst = attention.iter().map(|a| &a.status).max_by_key(|s| s.level);
+    let status = worst.cloned().unwrap_or(Status { level: Level::Ok, cause: "all is well".to_owned(), since: g.started.0 });
+    Ok(Json(Home {
+        status,
+        name: identity.name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: g.started.0,
+        sync,
+        services,
+        attention,
+        disk: machine.disk,
+        cpu: machine.cpu,
+        memory: machine.memory,
+        activity,
+    }))
+}

@@ -1,0 +1,122 @@
+//! The box's program.
+//!
+//! Composition only: the command line, the modes, and what belongs to the program rather than to an engine. `sent` alone is
+//! everything; `--mode=worker` is one engine; every verb works on a data folder with or without a running server.
+
+mod agent;
+mod engines;
+mod gateway;
+mod isolation;
+mod serve;
+mod settings;
+mod supervisor;
+mod sync;
+mod telemetry;
+mod tls;
+mod verbs;
+mod worker;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::verbs::Verb;
+
+/// A branch office in a box.
+#[derive(Debug, Parser)]
+#[command(name = "sent", version, about, arg_required_else_help = false)]
+pub struct Arguments {
+    /// Data folder of the box.
+    #[arg(long, global = true, default_value = "data", env = "SENT_DATA")]
+    pub data: PathBuf,
+    /// Settings file; default: sent.toml in the data folder, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address and port of the gateway, instead of the settings' one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// What runs in this process.
+    #[arg(long, value_enum, default_value_t = Mode::All)]
+    pub mode: Mode,
+    /// The engine of a worker.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// The Unix socket of a worker; default: in the data folder.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What runs in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Supervisor, gateway, engines, sync agent.
+    All,
+    /// One engine on a Unix socket.
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    rustls::crypto::ring::default_provider().install_default().ok().context("the TLS provider was installed twice")?;
+    let mut settings = settings::load(arguments.config.as_deref(), &arguments.data)?;
+    if let Some(listen) = arguments.listen {
+        settings.gateway.listen = listen;
+    }
+    let quiet = arguments.verb.as_ref().is_some_and(|v| !matches!(v, Verb::Serve));
+    let level = if quiet { "warn" } else { &settings.log.level };
+    let filter = EnvFilter::try_from_env("SENT_LOG").or_else(|_| EnvFilter::try_new(level)).context("log.level")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match arguments.verb {
+        Some(Verb::Serve) | None => runtime.block_on(async {
+            let shutdown = CancellationToken::new();
+            stop_on_signal(shutdown.clone())?;
+            match arguments.mode {
+                Mode::All => serve::run(arguments.data, arguments.config, settings, shutdown).await?,
+                Mode::Worker => {
+                    let name = arguments.service.context("--mode=worker needs --service=NAME")?;
+                    let socket = arguments.socket.unwrap_or_else(|| worker::socket(&arguments.data, &name));
+                    worker::run(arguments.data, settings, &name, socket, shutdown).await?;
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }),
+        Some(verb) => {
+            let _guard = runtime.enter();
+            verbs::run(verb, &arguments.data, &settings, &runtime)
+        }
+    }
+}
+
+fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        shutdown.cancel();
+    });
+    Ok(())
+}
+

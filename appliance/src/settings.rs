@@ -1,0 +1,240 @@
+//! The box's settings: one TOML file, unknown keys refused, every key documented in `sent.example.toml`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use sent_contract::home::Setting;
+use sent_core::settings::{self, SettingsError};
+use serde::{Deserialize, Serialize};
+
+/// The documented example: the reference page, and by a test the defaults.
+pub const EXAMPLE: &str = include_str!("../sent.example.toml");
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// `[gateway]`.
+    pub gateway: Gateway,
+    /// `[store]`.
+    pub store: StoreSettings,
+    /// `[spool]`.
+    pub spool: SpoolSettings,
+    /// `[engines]`.
+    pub engines: Engines,
+    /// `[workers]`.
+    pub workers: Workers,
+    /// `[sync]`.
+    pub sync: Sync,
+    /// `[log]`.
+    pub log: Log,
+    /// `[pulse]`.
+    pub pulse: Pulse,
+}
+
+/// Where pages and API are served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM; empty: no TLS.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// Largest body, MiB.
+    pub body_mib: usize,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            body_mib: 64,
+        }
+    }
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    /// SQLite connections for reading.
+    pub readers: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { readers: 4 }
+    }
+}
+
+/// The telemetry spool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolSettings {
+    /// Bound on disk, MiB.
+    pub max_mib: u64,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        Self { max_mib: 512 }
+    }
+}
+
+/// Which engines run where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engines {
+    /// In processes of their own.
+    pub workers: Vec<String>,
+    /// Not at all.
+    pub disabled: Vec<String>,
+}
+
+/// Limits of workers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workers {
+    /// cgroup v2 `cpu.weight`.
+    pub cpu_weight: u32,
+    /// Memory bound, MiB.
+    pub memory_mib: u64,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { cpu_weight: 20, memory_mib: 512 }
+    }
+}
+
+/// The sync agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// Seconds between polls.
+    pub poll_seconds: u32,
+    /// MQTT doorbell.
+    pub doorbell: bool,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { poll_seconds: 30, doorbell: true }
+    }
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Filter.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+/// Monitoring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pulse {
+    /// Seconds between measurements of the box itself.
+    pub interval: u32,
+    /// Mail server.
+    pub smtp: String,
+    /// Sender.
+    pub from: String,
+    /// Signs webhooks.
+    pub webhook_secret: String,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { interval: 10, smtp: String::new(), from: "sent@localhost".to_owned(), webhook_secret: String::new() }
+    }
+}
+
+/// Reads the settings of a box: the file given, or `DATA/sent.toml` if there is one, or the defaults.
+pub fn load(file: Option<&Path>, data: &Path) -> Result<Settings, SettingsError> {
+    let own = data.join("sent.toml");
+    match file {
+        Some(file) => settings::read(file),
+        None if own.exists() => settings::read(&own),
+        None => Ok(Settings::default()),
+    }
+}
+
+/// Keys whose values are never shown.
+const SECRET: &[&str] = &["pulse.smtp", "pulse.webhook_secret"];
+
+impl Settings {
+    /// Every key with its effective value, for the settings page.
+    pub fn listing(&self) -> Vec<Setting> {
+        let effective = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
+        settings::reference(EXAMPLE)
+            .into_iter()
+            .map(|k| {
+                let value = k.key.split('.').try_fold(&effective, |v, part| v.get(part)).map(show).unwrap_or_default();
+                let default = k.default.trim_matches('"').to_owned();
+                let source = if value == default { "default" } else { "file" }.to_owned();
+                let hidden = SECRET.contains(&k.key.as_str()) && !value.is_empty();
+                Setting { value: if hidden { "•".to_owned() } else { value }, key: k.key, default, help: k.help, source }
+            })
+            .collect()
+    }
+}
+
+fn show(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(s) => s.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_the_defaults_and_every_key_is_explained() {
+        let example: Settings = settings::parse(EXAMPLE, "sent.example.toml").expect("the example parses");
+        assert_eq!(example, Settings::default());
+        for key in settings::reference(EXAMPLE) {
+            assert!(!key.help.is_empty(), "{} has no comment", key.key);
+        }
+        let written = toml::to_string(&Settings::default()).expect("serialises");
+        let listed: Vec<String> = settings::reference(EXAMPLE).into_iter().map(|k| k.key).collect();
+        for key in settings::reference(&written) {
+            assert!(listed.contains(&key.key), "{} is not in the example file", key.key);
+        }
+    }
+
+    #[test]
+    fn the_reference_page_is_made_from_the_example() {
+        let page = settings::reference_page("Settings of a box", EXAMPLE);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/settings.md");
+        let there = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(there, page, "docs/reference/settings.md: write it anew with `sent settings --reference`");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_named() {
+        let error = settings::parse::<Settings>("[gateway]\nlisten_on = 1\n", "x.toml").expect_err("refused");
+        assert!(error.to_string().contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_not_listed() {
+        let settings = Settings { pulse: Pulse { smtp: "smtp://u:p@h".into(), ..Pulse::default() }, ..Settings::default() };
+        assert!(settings.listing().iter().all(|s| !s.value.contains("u:p")));
+    }
+}

@@ -1,0 +1,107 @@
+//! How measurements get from engines to disk and cloud: the spool, DuckDB behind it, and what each end asks of them.
+
+use std::{path::Path, sync::Arc};
+
+use sent_contract::pulse::{Curve, QueryAnswer};
+use sent_core::clock::SharedClock;
+use sent_protocol::telemetry::{Point, Segment, SeriesDefinition};
+use sent_pulse::recorder::{Known, Reader, SeriesError as Fault, Sink};
+use sent_store::{
+    series::{Filter, Ingest, Query, Series, Settings},
+    spool::{CloudReader, Spool, SpoolError},
+};
+use sent_sync::LedgerError;
+
+/// The file of an engine's series.
+const FILE: &str = "series.duckdb";
+
+/// An engine's points: into the spool, out of DuckDB.
+pub struct Measurements {
+    spool: Arc<Spool>,
+    series: Series,
+    /// Follows the spool for as long as somebody measures.
+    _ingest: Option<Ingest>,
+}
+
+impl Measurements {
+    /// Opens the series of an engine's folder and follows the spool.
+    pub fn follow(folder: &Path, spool: Arc<Spool>, clock: SharedClock) -> Result<Self, String> {
+        let series = Series::open(folder.join(FILE), Settings::default(), clock).map_err(|e| e.to_string())?;
+        let ingest = series.follow(spool.clone()).map_err(|e| e.to_string())?;
+        Ok(Self { spool, series, _ingest: Some(ingest) })
+    }
+
+    /// Opens the series to be read once; fails while a running box has the file.
+    pub fn open(folder: &Path, spool: Arc<Spool>, clock: SharedClock) -> Result<Self, String> {
+        let series = Series::open(folder.join(FILE), Settings::default(), clock)
+            .map_err(|e| format!("{e}; while the box runs, ask its page or its API"))?;
+        Ok(Self { spool, series, _ingest: None })
+    }
+}
+
+impl Sink for Measurements {
+    fn append(&self, definitions: &[SeriesDefinition], points: &[Point]) -> Result<(), Fault> {
+        self.spool.append(points, definitions).map_err(Fault::new)
+    }
+}
+
+impl Reader for Measurements {
+    fn list(&self) -> Result<Vec<Known>, Fault> {
+        let listed = self.series.list(&Filter::default());
+        Ok(listed
+            .into_iter()
+            .map(|l| Known {
+                definition: Arc::new(l.definition),
+                last: l.last.map(|(_, value)| value),
+                last_at: l.last.map(|(at, _)| at),
+            })
+            .collect())
+    }
+
+    fn query(&self, series: &[u64], from: i64, to: i64, points: usize) -> Result<QueryAnswer, Fault> {
+        let query = Query { series: series.to_vec(), from, to, max_points: points };
+        let answer = self.series.query_blocking(&query).map_err(Fault::new)?;
+        let curves = answer.curves.into_iter().map(|c| Curve { id: c.series.to_string(), at: c.at, avg: c.avg, min: c.min, max: c.max });
+        Ok(QueryAnswer { tier: answer.tier.name().to_owned(), step: answer.step, series: curves.collect() })
+    }
+}
+
+/// The spool, as the sync agent reads it.
+pub struct Outgoing {
+    /// What the cloud has, and what is under way to it.
+    pub reader: CloudReader,
+    /// For its figures.
+    pub spool: Arc<Spool>,
+}
+
+fn words(error: SpoolError) -> LedgerError {
+    LedgerError(error.to_string())
+}
+
+impl sent_sync::Spool for Outgoing {
+    fn under_way(&self) -> Option<u64> {
+        self.reader.under_way()
+    }
+
+    fn next(&mut self, number: u64, max_points: usize) -> Result<Option<Segment>, LedgerError> {
+        let shipment = self.reader.next(number, max_points).map_err(words)?;
+        Ok(shipment.map(|s| Segment { points: s.points.points().collect(), definitions: s.definitions, gaps: s.gaps }))
+    }
+
+    fn acknowledge(&mut self, number: u64) -> Result<(), LedgerError> {
+        self.reader.acknowledge(number).map_err(words)
+    }
+
+    fn abandon(&mut self) -> Result<(), LedgerError> {
+        self.reader.abandon().map_err(words)
+    }
+
+    fn waiting_points(&mut self) -> Result<u64, LedgerError> {
+        self.reader.backlog().map(|b| b.points).map_err(words)
+    }
+
+    fn stats(&mut self) -> (u64, u64) {
+        let stats = self.spool.stats();
+        (stats.bytes, stats.dropped)
+    }
+}

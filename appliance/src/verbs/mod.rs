@@ -1,0 +1,197 @@
+//! `sent …`: what can be done on a data folder from the command line, with or without a running server.
+
+mod health;
+mod join;
+mod office;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use clap::Subcommand;
+use sent_core::{Problem, Scope, error::Kind, id};
+use sent_pulse::recorder::Reader;
+use sent_store::Store;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use crate::{
+    engines, serve,
+    settings::{self, Settings},
+    telemetry::Measurements,
+};
+
+/// Exit code when the audit chain is broken.
+const BROKEN: u8 = 3;
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve the box (what `sent` does without a verb).
+    Serve,
+    /// Make a stand-alone box in an empty data folder.
+    Init(office::Init),
+    /// Join a cloud with a claim code.
+    Enrol(join::Enrol),
+    /// How the box is.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for what keeps this box from working well.
+    Doctor,
+    /// The audit chain.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Write a backup of the (running) box into a file.
+    Backup {
+        /// The file; it must not exist.
+        file: PathBuf,
+    },
+    /// Bring a backup back into an empty data folder. Begins a new epoch.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
+    /// Users of the box's organisation.
+    #[command(subcommand)]
+    User(office::UserVerb),
+    /// Settings in effect.
+    Settings {
+        /// Print the reference page instead (Markdown).
+        #[arg(long)]
+        reference: bool,
+    },
+    /// Keys of the field cipher.
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// The books.
+    #[command(subcommand)]
+    Capital(sent_capital::cli::Command),
+    /// Monitoring.
+    #[command(subcommand)]
+    Pulse(sent_pulse::cli::Command),
+}
+
+/// Verbs of the audit chain.
+#[derive(Debug, Subcommand)]
+pub enum AuditVerb {
+    /// Walk the whole chain and name the first broken link (exit code 3).
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Verbs of the keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// Make a new data key for the organisation; what was closed with the old ones stays readable.
+    Rotate,
+}
+
+/// Prints a value as JSON on standard output.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// The scope of a verb: the box's own organisation, whoever runs the program.
+fn scope(store: &Store) -> anyhow::Result<Scope> {
+    let identity = store.identity()?;
+    let mut scope = Scope::system(identity.organization, "command line", &**store.clock());
+    scope.branch = identity.branch;
+    scope.request = id::new(&**store.clock());
+    Ok(scope)
+}
+
+fn open(data: &Path, settings: &Settings) -> anyhow::Result<Store> {
+    if !data.exists() {
+        bail!("there is no folder {}: run `sent --data DIR init` or `sent --data DIR enrol`", data.display());
+    }
+    let store = engines::open_store(data.to_owned(), settings)?;
+    store.identity()?;
+    Ok(store)
+}
+
+/// Does it.
+pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Serve => bail!("serving is not a verb of its own"),
+        Verb::Init(init) => office::init(init, data, settings, runtime),
+        Verb::Enrol(enrol) => join::enrol(enrol, data, settings, runtime),
+        Verb::Status { json } => health::status(data, settings, runtime, json),
+        Verb::Doctor => health::doctor(data, settings, runtime),
+        Verb::Audit(AuditVerb::Verify { json }) => {
+            let verification = open(data, settings)?.verify_audit_blocking()?;
+            if json {
+                print_json(&verification)?;
+            }
+            Ok(match &verification.broken {
+                None => {
+                    if !json {
+                        println!("{} entries, unbroken", verification.entries);
+                    }
+                    ExitCode::SUCCESS
+                }
+                Some(broken) => {
+                    if !json {
+                        println!("broken at entry {}: {}", broken.sequence, broken.cause);
+                    }
+                    ExitCode::from(BROKEN)
+                }
+            })
+        }
+        Verb::Backup { file } => {
+            if file.exists() {
+                bail!("{} exists already", file.display());
+            }
+            let report = sent_store::backup(&open(data, settings)?, &file)?;
+            println!("{}: {} bytes, epoch {}, up to transaction {}", file.display(), report.bytes, report.epoch, report.sequence);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Restore { file } => {
+            let report = sent_store::restore(&file, data)?;
+            println!("restored up to transaction {}; this box is now in epoch {}", report.sequence, report.epoch);
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::User(verb) => office::user(verb, data, settings, runtime),
+        Verb::Settings { reference: true } => {
+            print!("{}", sent_core::settings::reference_page("Settings of a box", settings::EXAMPLE));
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Settings { reference: false } => {
+            for setting in settings.listing() {
+                println!("{:<24} {:<24} ({})", setting.key, setting.value, setting.source);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Key(KeyVerb::Rotate) => {
+            let store = open(data, settings)?;
+            let version = store.keys().rotate(store.identity()?.organization)?;
+            println!("data key {version} is in use; restart the box so that it takes it");
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Capital(command) => {
+            let store = open(data, settings)?;
+            Ok(sent_capital::cli::run(command, &store, &scope(&store)?, &mut std::io::stdout().lock())?)
+        }
+        Verb::Pulse(command) => {
+            let store = open(data, settings)?;
+            let (folder, clock) = (data.join("pulse"), store.clock().clone());
+            let spool = serve::open_spool(data, "verb", settings, clock.clone())?;
+            let reader = move || match Measurements::open(&folder, spool, clock) {
+                Ok(measurements) => Ok(Box::new(measurements) as Box<dyn Reader>),
+                Err(message) => Err(Problem::new(Kind::Unavailable, message)),
+            };
+            Ok(sent_pulse::cli::run(command, &store, &scope(&store)?, reader, &mut std::io::stdout().lock())?)
+        }
+    }
+}

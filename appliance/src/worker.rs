@@ -1,0 +1,83 @@
+//! `--mode=worker --service=NAME`: one engine on a Unix socket.
+//!
+//! A worker has its own connections to the shared business database and its own folder of the spool. It ends when the main
+//! process tells it to, or when the main process is gone.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use axum::{
+    Json,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use sent_core::{Scope, live::Hub};
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{engines, gateway::forward::SCOPE, serve, settings::Settings};
+
+/// Where a worker listens.
+pub fn socket(data: &std::path::Path, name: &str) -> PathBuf {
+    data.join("run").join(format!("{name}.sock"))
+}
+
+/// Serves one engine until told to stop.
+pub async fn run(data: PathBuf, settings: Settings, name: &str, socket: PathBuf, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let store = engines::open_store(data.clone(), &settings)?;
+    let hub = Hub::new(rand::random());
+    let spool = serve::open_spool(&data, &format!("worker-{name}"), &settings, store.clock().clone())?;
+    let context = engines::context(&store, &settings, hub, spool, name)?;
+    let engine = engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
+
+    if let Some(folder) = socket.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    // A socket left behind by a worker that was killed.
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+
+    let health = engine.clone();
+    let router = engine
+        .routes()
+        .into_router()
+        .route("/health", get(move || async move { Json(health.health()) }))
+        .layer(middleware::from_fn(take_scope));
+    let work = tokio::spawn(engine.run(shutdown.clone()));
+    watch_parent(shutdown.clone());
+    println!("READY {}", socket.display());
+    let ending = shutdown.clone();
+    axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await }).await?;
+    shutdown.cancel();
+    work.await?.map_err(|e| anyhow!(e))
+}
+
+async fn take_scope(mut request: Request, next: Next) -> Response {
+    let scope = request.headers().get(&SCOPE).and_then(|h| serde_json::from_slice::<Scope>(h.as_bytes()).ok());
+    if let Some(scope) = scope {
+        request.extensions_mut().insert(scope);
+    }
+    next.run(request).await
+}
+
+/// A worker whose main process is gone stops too.
+fn watch_parent(shutdown: CancellationToken) {
+    let parent = nix::unistd::getppid();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+            if nix::unistd::getppid() != parent {
+                tracing::warn!("the main process is gone");
+                shutdown.cancel();
+                return;
+            }
+        }
+    });
+}
+
