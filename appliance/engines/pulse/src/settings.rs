@@ -1,0 +1,57 @@
+//! The section `[pulse]` of the settings file.
+
+use serde::Deserialize;
+
+/// What can be set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Seconds between the kept measurements of the box itself.
+    pub interval: u32,
+    /// The mail server, `smtp://user:password@host:587?tls=required`; without one no mail is sent.
+    pub smtp: String,
+    /// Sender of mails.
+    pub from: String,
+    /// Webhooks are signed with this; without one they are not signed.
+    pub webhook_secret: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { interval: 10, smtp: String::new(), from: "sent@localhost".to_owned(), webhook_secret: String::new() }
+    }
+}
+
+/// Why the section cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the settings section [pulse] is wrong: {0}")]
+pub struct SettingsError(pub String);
+
+impl Settings {
+    /// Reads the section.
+    pub fn read(section: &toml::Table) -> Result<Self, SettingsError> {
+        let settings: Self =
+            section.clone().try_into().map_err(|e: toml::de::Error| SettingsError(e.message().to_owned()))?;
+        if !(1..=300).contains(&settings.interval) {
+            return Err(SettingsError("interval is between 1 and 300 seconds".to_owned()));
+        }
+        settings
+            .from
+            .parse::<lettre::message::Mailbox>()
+            .map_err(|e| SettingsError(format!("from is no mail address: {e}")))?;
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_and_unknown_keys_are_refused() {
+        assert_eq!(Settings::read(&toml::Table::new()), Ok(Settings::default()));
+        for wrong in ["intervall = 5", "interval = 0", "from = \"nobody\""] {
+            assert!(Settings::read(&wrong.parse().expect("toml")).is_err(), "{wrong}");
+        }
+    }
+}
