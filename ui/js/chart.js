@@ -115,7 +115,8 @@ export class Chart {
             width: 1.6,
             stroke: () => css(`--c${i + 1}`),
             fill: i === 0 ? () => `${css("--c1")}14` : undefined,
-            points: { show: false },
+            // A handful of points would be an invisible line.
+            points: { show: (plot) => plot.data[0].length < 30, size: 4 },
             spanGaps: false,
             value: (_, value) => (value == null ? "—" : format(value)),
           })),

@@ -276,6 +276,7 @@ pub fn use_query() -> (Query, Callback<Vec<(&'static str, String)>>) {
     let set = use_callback(
         (query.clone(), route, navigator),
         |changes: Vec<(&'static str, String)>, (query, route, navigator)| {
+            let before = query;
             let mut query = query.clone();
             for (name, value) in changes {
                 if value.is_empty() {
@@ -284,7 +285,7 @@ pub fn use_query() -> (Query, Callback<Vec<(&'static str, String)>>) {
                     query.insert(name.to_owned(), value);
                 }
             }
-            if let Some(navigator) = navigator {
+            if let (Some(navigator), true) = (navigator, query != *before) {
                 let changed = if query.is_empty() {
                     navigator.replace(route);
                     Ok(())

@@ -38,7 +38,7 @@ static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// Serves the pages: as the fallback of a program's own router, or merged into one that has none.
 pub fn router() -> Router {
-    Router::new().fallback(async |request: Request<Body>| serve(FILES, &request))
+    Router::new().fallback(|request: Request<Body>| async move { serve(FILES, &request) })
 }
 
 fn serve(files: &'static [File], request: &Request<Body>) -> Response {
@@ -189,11 +189,11 @@ mod tests {
         assert_eq!(text(&index, header::CACHE_CONTROL), ASK);
         assert_eq!(text(&index, header::VARY), "accept-encoding");
         let tag = text(&index, header::ETAG).to_owned();
-        let again = ask(Method::GET, "/", &[(header::IF_NONE_MATCH, &tag), (header::ACCEPT_ENCODING, "br")]);
+        let again = ask(Method::GET, "/", &[(header::IF_NONE_MATCH, tag.as_str()), (header::ACCEPT_ENCODING, "br")]);
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert!(body(again).await.is_empty());
         // The tag of one representation does not stand for another.
-        let other = ask(Method::GET, "/", &[(header::IF_NONE_MATCH, &tag)]);
+        let other = ask(Method::GET, "/", &[(header::IF_NONE_MATCH, tag.as_str())]);
         assert_eq!(other.status(), StatusCode::OK);
     }
 

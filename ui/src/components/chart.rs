@@ -43,7 +43,7 @@ pub struct ChartProps {
     pub labels: Vec<String>,
     /// Unit of all.
     pub unit: AttrValue,
-    /// Width of a bucket in µs: a hole wider than two and a half of them is a gap.
+    /// Width of a bucket in µs. A hole wider than two and a half of them, and of what is usual for the series, is a gap.
     pub step: i64,
     /// Left end.
     pub from: Micros,
@@ -127,11 +127,12 @@ pub fn Chart(props: &ChartProps) -> Html {
 fn with_gaps(at: &[Micros], values: &[Option<f64>], step: i64) -> (Vec<f64>, Vec<f64>) {
     let mut times = Vec::with_capacity(at.len());
     let mut plain = Vec::with_capacity(at.len());
+    let usual = usual_step(at).max(step);
     let mut before = None;
     for (&at, value) in at.iter().zip(values) {
         if let Some(before) = before
-            && step > 0
-            && at - before > step.saturating_mul(5) / 2
+            && usual > 0
+            && at - before > usual.saturating_mul(5) / 2
         {
             times.push(((before + at) / 2) as f64 / 1e6);
             plain.push(f64::NAN);
@@ -143,9 +144,23 @@ fn with_gaps(at: &[Micros], values: &[Option<f64>], step: i64) -> (Vec<f64>, Vec
     (times, plain)
 }
 
+/// The median distance of neighbours: a series that is measured every five minutes has no gap after each point, however
+/// fine the range is drawn.
+fn usual_step(at: &[Micros]) -> i64 {
+    let mut steps: Vec<i64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let middle = steps.len() / 2;
+    if steps.is_empty() { 0 } else { *steps.select_nth_unstable(middle).1 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::with_gaps;
+
+    #[test]
+    fn a_slow_series_is_whole() {
+        let (times, _) = with_gaps(&[0, 300, 600, 900, 3000], &[Some(1.0); 5], 10);
+        assert_eq!(times.len(), 6, "only the last hole is one");
+    }
 
     #[test]
     fn a_hole_breaks_the_curve() {

@@ -2,8 +2,9 @@
 
 use super::alerts::state_tag;
 use crate::{
-    components::{Ago, Card, Column, DataTable, Empty, Problem, Row, Search, Since, Skeleton, Slot, Toolbar},
-    data::{use_pages, use_query},
+    api::with_query,
+    components::{Ago, Card, Chip, Column, DataTable, Empty, Problem, Row, Search, Since, Skeleton, Slot, Toolbar},
+    data::{use_pages, use_query, use_settled},
     format,
     route::Route,
 };
@@ -49,16 +50,25 @@ fn columns() -> Vec<Column<BoxAlert>> {
 pub fn Alerts() -> Html {
     let navigator = use_navigator();
     let (query, set) = use_query();
-    let pages = use_pages::<BoxAlert>("/api/fleet/alerts".to_owned(), &["fleet.boxes"]);
+    let state = if query.get("state").is_empty() { "open" } else { query.get("state") }.to_owned();
+    let asked = if state == "all" { String::new() } else { state.clone() };
+    let typed = use_state(|| query.get("q").to_owned());
+    let settled = use_settled((*typed).clone(), 180);
+    {
+        let set = set.clone();
+        use_effect_with(settled, move |settled| set.emit(vec![("q", settled.clone())]));
+    }
+    let path = with_query("/api/fleet/alerts", &[("state", asked), ("q", query.get("q").to_owned())]);
+    let pages = use_pages::<BoxAlert>(path, &["fleet.boxes", "fleet.entries"]);
     let columns = use_memo((), |()| columns());
-    let wanted = query.get("q").to_lowercase();
-    let rows = use_memo((pages.rows.as_ref().map(|rows| rows.as_ptr() as usize), wanted.clone()), |_| {
-        let mut rows: Vec<BoxAlert> = pages.rows.as_ref().map(|rows| rows.to_vec()).unwrap_or_default();
-        rows.retain(|row| {
-            [row.alert.title.clone(), name(row), customer(row)].iter().any(|text| text.to_lowercase().contains(&wanted))
-        });
-        rows
-    });
+    let chip = |value: &'static str, label: &'static str| {
+        let set = set.clone();
+        html! { <Chip on={state == value} onclick={Callback::from(move |_: MouseEvent| set.emit(vec![("state", value.to_owned())]))}>{ label }</Chip> }
+    };
+    let on_type = {
+        let typed = typed.clone();
+        Callback::from(move |text| typed.set(text))
+    };
     let on_open = use_callback((), move |row: BoxAlert, ()| {
         if let (Some(navigator), Some(named)) = (&navigator, &row.box_ref) {
             navigator.push(&Route::Machine { id: named.id.to_string() });
@@ -66,10 +76,13 @@ pub fn Alerts() -> Html {
     });
     html! {
         <>
-            <Toolbar><Search value={query.get("q").to_owned()} placeholder="Alert, box or customer" on={Callback::from(move |text| set.emit(vec![("q", text)]))} /></Toolbar>
-            { match (&pages.rows, pages.error.clone()) {
-                (Some(_), _) => html! {
-                    <DataTable<BoxAlert> {rows} {columns} name="Alerts" {on_open} on_more={pages.more.clone()} total={pages.total}
+            <Toolbar>
+                <Search value={(*typed).clone()} placeholder="Alert" on={on_type} />
+                { chip("open", "Open") }{ chip("resolved", "Resolved") }{ chip("all", "All") }
+            </Toolbar>
+            { match (pages.rows.clone(), pages.error.clone()) {
+                (Some(rows), _) => html! {
+                    <DataTable<BoxAlert> {rows} columns={columns} name="Alerts" {on_open} on_more={pages.more.clone()} total={pages.total}
                         empty={html! { <Empty title="No open alerts" text="No box reports anything that needs a person." /> }} />
                 },
                 (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },

@@ -4,7 +4,12 @@ mod bar;
 mod palette;
 mod rail;
 
-use crate::{route::Route, session::use_session};
+use crate::{
+    components::use_toast,
+    live::{self, News},
+    route::Route,
+    session::use_session,
+};
 use gloo_events::{EventListener, EventListenerOptions};
 use wasm_bindgen::{JsCast, UnwrapThrowExt};
 use web_sys::HtmlElement;
@@ -37,6 +42,7 @@ pub fn Shell(props: &ShellProps) -> Html {
             }
         });
     }
+    use_identify();
     let close = {
         let palette = palette.clone();
         Callback::from(move |()| palette.set(false))
@@ -90,6 +96,29 @@ fn use_page_keys(palette: Callback<()>) {
             },
         );
         move || drop(listener)
+    });
+}
+
+/// Somebody at the console asks this box to show itself.
+#[hook]
+fn use_identify() {
+    let session = use_session();
+    let toast = use_toast();
+    let name =
+        session.me.branch.as_ref().map_or_else(|| session.me.organization.name.clone(), |branch| branch.name.clone());
+    use_effect_with((session.fleet(), name), move |(fleet, name)| {
+        let name = name.clone();
+        let watch = (!fleet).then(|| {
+            let tell = Callback::from(move |news| {
+                if let News::Published(data) = news
+                    && data.get("identify").and_then(serde_json::Value::as_bool) == Some(true)
+                {
+                    toast.ok(format!("This is the box that the console asks for: {name}"));
+                }
+            });
+            live::watch("home", tell)
+        });
+        move || drop(watch)
     });
 }
 
