@@ -21,7 +21,7 @@ use duckdb::{
     arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt64Array},
     params,
 };
-use sent_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
+use sent_core::clock::{ManualClock, SystemClock, Timestamp};
 use sent_protocol::telemetry::Point;
 use sent_store::{
     series::{DAY, HOUR, MINUTE, Query, Series, Settings},

@@ -51,7 +51,7 @@ fn read_all(follower: &mut Follower, size: usize) -> (Vec<i64>, u64) {
 
 #[expect(clippy::disallowed_methods, reason = "a test's file need not survive a crash")]
 fn put(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
-    fs::write(path, bytes);
+    fs::write(path, bytes).unwrap();
 }
 
 fn segment_files(folder: &Path) -> Vec<PathBuf> {
