@@ -14,7 +14,10 @@ pub struct LoginRequest {
 /// Answer to a login or to its second step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one of these exists for the length of a login")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "one of these exists for the length of a login")
+)]
 pub enum LoginAnswer {
     /// Logged in.
     Ok {

@@ -31,13 +31,16 @@ pub enum Slot {
     Wide,
 }
 
+/// How a row is shown in one of its cells.
+type Shown<T, To> = Rc<dyn Fn(&T) -> To>;
+
 /// A column: how a row's cell reads, how it looks, where it stands on a phone.
 pub struct Column<T> {
     title: AttrValue,
     numeric: bool,
     slot: Slot,
-    text: Rc<dyn Fn(&T) -> String>,
-    cell: Option<Rc<dyn Fn(&T) -> Html>>,
+    text: Shown<T, String>,
+    cell: Option<Shown<T, Html>>,
     class: &'static str,
 }
 
@@ -208,7 +211,7 @@ where
             }
         })
     };
-    use_keys(props.keys, count, &cursor, &node, height, select.clone(), open.clone());
+    use_keys(props.keys, Keyed { count, cursor: &cursor, node: &node, height }, select.clone(), open.clone());
 
     if props.rows.is_empty() {
         return html! { <div class="rounded-lg border border-line bg-panel shadow-sm">{ props.empty.clone() }</div> };
@@ -388,17 +391,18 @@ impl<T: Row> List<'_, T> {
     }
 }
 
+/// What the keys move in.
+struct Keyed<'a> {
+    count: usize,
+    cursor: &'a UseStateHandle<Option<usize>>,
+    node: &'a NodeRef,
+    height: f64,
+}
+
 /// The keyboard of the page, while nobody types and no dialog is open.
 #[hook]
-fn use_keys(
-    on: bool,
-    count: usize,
-    cursor: &UseStateHandle<Option<usize>>,
-    node: &NodeRef,
-    height: f64,
-    select: Callback<usize>,
-    open: Callback<usize>,
-) {
+fn use_keys(on: bool, list: Keyed<'_>, select: Callback<usize>, open: Callback<usize>) {
+    let Keyed { count, cursor, node, height } = list;
     let act = {
         let (cursor, node) = (cursor.clone(), node.clone());
         move |event: &KeyboardEvent| {

@@ -38,6 +38,9 @@ struct Draft {
     lines: Vec<Line>,
 }
 
+/// What a field does to the draft.
+type Edit = Box<dyn FnOnce(&mut Draft)>;
+
 impl Draft {
     fn new() -> Self {
         let line = Line { currency: usual_currency(), ..Line::default() };
@@ -153,7 +156,7 @@ pub fn NewEntry() -> Html {
 
     let edit = {
         let draft = draft.clone();
-        Callback::from(move |change: Box<dyn FnOnce(&mut Draft)>| {
+        Callback::from(move |change: Edit| {
             let mut next = (*draft).clone();
             change(&mut next);
             draft.set(next);
@@ -313,7 +316,7 @@ struct LineProps {
     line: Line,
     last: bool,
     removable: bool,
-    edit: Callback<Box<dyn FnOnce(&mut Draft)>>,
+    edit: Callback<Edit>,
     add: Callback<()>,
     error: Option<String>,
 }

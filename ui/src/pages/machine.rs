@@ -239,19 +239,22 @@ fn epoch(row: &EpochRow) -> Html {
     }
 }
 
+/// A request that changes something: method, path, body.
+type Change = (Method, String, Option<Value>);
+
 /// Sends a change, says how it went, closes.
 #[hook]
 fn use_change(
     done: &'static str,
     on_close: Callback<()>,
     on_done: Callback<()>,
-) -> (bool, Option<Failure>, Callback<(Method, String, Option<Value>)>) {
+) -> (bool, Option<Failure>, Callback<Change>) {
     let toast = use_toast();
     let busy = use_state_eq(|| false);
     let error = use_state(|| None::<Failure>);
     let send = {
         let (busy, error) = (busy.clone(), error.clone());
-        Callback::from(move |(method, path, body): (Method, String, Option<Value>)| {
+        Callback::from(move |(method, path, body): Change| {
             let (busy, error, toast, on_close, on_done) =
                 (busy.clone(), error.clone(), toast.clone(), on_close.clone(), on_done.clone());
             busy.set(true);
