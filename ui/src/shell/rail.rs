@@ -2,7 +2,7 @@
 
 use crate::{
     components::{Dialog, Icon},
-    data::{use_news, use_resource},
+    data::use_resource,
     route::Route,
     session::use_session,
 };
@@ -152,7 +152,6 @@ fn OpenQuarantine() -> Html {
         Some("/api/fleet/quarantine?state=open".into()),
         &["fleet.quarantine"],
     );
-    use_news(&[], rows.reload.clone());
     number(rows.data.map_or(0, |rows| rows.items.len()), "transactions in quarantine")
 }
 
