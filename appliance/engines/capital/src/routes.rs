@@ -80,7 +80,7 @@ struct EntriesQuery {
     account: Option<String>,
     q: Option<String>,
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 async fn entries(
@@ -88,7 +88,10 @@ async fn entries(
     Extension(scope): Extension<Scope>,
     Query(query): Query<EntriesQuery>,
 ) -> Result<Json<Page<Entry>>, Problem> {
-    let limit = query.limit.unwrap_or(PAGE);
+    let limit = match query.limit.as_deref().filter(|l| !l.is_empty()) {
+        Some(limit) => limit.parse().map_err(|_| Problem::field("limit", "a limit is a whole number"))?,
+        None => PAGE,
+    };
     let filter = Filter {
         from: date("from", query.from.as_deref())?,
         to: date("to", query.to.as_deref())?,
@@ -146,10 +149,8 @@ async fn trial_balance(
 /// `?dry_run=&create_accounts=`
 #[derive(Deserialize)]
 struct ImportQuery {
-    #[serde(default)]
-    dry_run: bool,
-    #[serde(default)]
-    create_accounts: bool,
+    dry_run: Option<String>,
+    create_accounts: Option<String>,
 }
 
 /// A file with faults is an answer, not a problem: the report says where they are.
@@ -160,8 +161,8 @@ async fn import(
     body: Body,
 ) -> Result<Json<ImportReport>, Problem> {
     let options = Options {
-        dry_run: query.dry_run,
-        create_accounts: query.create_accounts,
+        dry_run: flag("dry_run", query.dry_run.as_deref())?,
+        create_accounts: flag("create_accounts", query.create_accounts.as_deref())?,
         limits: Limits { bytes: MAX_UPLOAD },
     };
     // The file is parsed while it arrives; the channel holds the sender back when parsing is slower.
@@ -211,6 +212,15 @@ fn date(field: &'static str, text: Option<&str>) -> Result<Option<Date>, Problem
     text.filter(|t| !t.is_empty())
         .map(|t| Date::parse(t).ok_or_else(|| Problem::field(field, "a date is written like 2026-03-31")))
         .transpose()
+}
+
+/// A flag must be clear: a misread `dry_run` would post.
+fn flag(field: &'static str, text: Option<&str>) -> Result<bool, Problem> {
+    match text {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1" | "") => Ok(true),
+        Some(_) => Err(Problem::field(field, "write true or false")),
+    }
 }
 
 fn cursor(text: &str) -> Result<(Date, Uuid), Problem> {

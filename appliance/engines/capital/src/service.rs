@@ -15,6 +15,7 @@ use sent_store::{Store, Tx};
 use crate::{
     error::LedgerError,
     model::{self, Date, Imbalance, Kind, Leg, Posting},
+    poster::{self, Poster},
     store::{self, Balance, Filter},
 };
 
@@ -468,9 +469,9 @@ struct Header<'a> {
 fn write(tx: &Tx<'_>, branch: Option<Uuid>, header: &Header<'_>, lines: &[Written<'_>]) -> Result<Entry> {
     let id = header.id.to_string();
     let branch_id = branch.map(|b| b.to_string());
-    let mut poster = store::Poster::new(tx)?;
+    let mut poster = Poster::new(tx);
     for (position, line) in (0i64..).zip(lines) {
-        poster.line(&store::NewLine {
+        poster.line(&poster::NewLine {
             entry: &id,
             position,
             account: &line.account.to_string(),
@@ -479,11 +480,11 @@ fn write(tx: &Tx<'_>, branch: Option<Uuid>, header: &Header<'_>, lines: &[Writte
             base: line.leg.base.map(|b| b.to_string()).as_deref(),
             memo: line.memo,
             system: line.leg.posting.is_none(),
-        })?;
+        });
     }
     let mut numbers = Numbers::of(tx, branch, header.series, header.date.year())?;
     let (sequence, number) = numbers.next();
-    poster.entry(&store::NewEntry {
+    poster.entry(&poster::NewEntry {
         id: &id,
         branch: branch_id.as_deref(),
         series: header.series,
@@ -495,6 +496,7 @@ fn write(tx: &Tx<'_>, branch: Option<Uuid>, header: &Header<'_>, lines: &[Writte
         reverses: header.reverses.map(|r| r.to_string()).as_deref(),
         external_id: None,
     })?;
+    poster.finish()?;
     store::entry(tx, header.id)?.ok_or(LedgerError::Missing("entry"))
 }
 

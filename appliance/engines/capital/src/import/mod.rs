@@ -22,6 +22,7 @@ use sent_store::Tx;
 use crate::{
     error::LedgerError,
     model::{self, Date, IMPORT_SERIES, Imbalance, Kind, Leg, Posting},
+    poster::{NewEntry, NewLine, Poster},
     service::{Ledger, Numbers, account_refusal, new_trading_account, plain_account},
     store,
 };
@@ -217,7 +218,7 @@ impl Plan {
         }
         let branch = self.branch.map(|b| b.to_string());
         let posted_at = tx.now().0;
-        let mut poster = store::Poster::new(tx)?;
+        let mut poster = Poster::new(tx);
         let mut desk = Desk::default();
         let mut series: Vec<(i64, Numbers)> = Vec::new();
         let mut id_text = uuid::Uuid::encode_buffer();
@@ -239,7 +240,7 @@ impl Plan {
                 if let Some(value) = leg.base {
                     write_decimal(&mut base, value);
                 }
-                poster.line(&store::NewLine {
+                poster.line(&NewLine {
                     entry: id,
                     position,
                     account,
@@ -248,7 +249,7 @@ impl Plan {
                     base: leg.base.map(|_| base.as_str()),
                     memo: None,
                     system: leg.posting.is_none(),
-                })?;
+                });
             }
             let year = transaction.date.year();
             let at = match series.iter().position(|(y, _)| *y == year) {
@@ -259,7 +260,7 @@ impl Plan {
                 }
             };
             let (sequence, number) = series[at].1.next();
-            poster.entry(&store::NewEntry {
+            poster.entry(&NewEntry {
                 id,
                 branch: branch.as_deref(),
                 series: IMPORT_SERIES,
@@ -272,7 +273,7 @@ impl Plan {
                 external_id: Some(self.sheet.id(transaction)),
             })?;
         }
-        Ok(())
+        poster.finish()
     }
 
     fn make_accounts(&self, tx: &Tx<'_>) -> Result<()> {
