@@ -9,6 +9,7 @@ mod gateway;
 mod isolation;
 mod serve;
 mod settings;
+mod sim;
 mod supervisor;
 mod sync;
 mod telemetry;
@@ -48,6 +49,9 @@ pub struct Arguments {
     /// The Unix socket of a worker; default: in the data folder.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Simulation.
+    #[command(flatten)]
+    pub simulation: sim::Simulation,
     /// What to do instead of serving.
     #[command(subcommand)]
     pub verb: Option<Verb>,
@@ -89,6 +93,10 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Verb::Serve) | None => runtime.block_on(async {
             let shutdown = CancellationToken::new();
             stop_on_signal(shutdown.clone())?;
+            if arguments.simulation.sim.is_some() {
+                sim::run(arguments.simulation, &arguments.data, shutdown).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
             match arguments.mode {
                 Mode::All => serve::run(arguments.data, arguments.config, settings, shutdown).await?,
                 Mode::Worker => {

@@ -41,7 +41,11 @@ impl Measurements {
 
 impl Sink for Measurements {
     fn append(&self, definitions: &[SeriesDefinition], points: &[Point]) -> Result<(), Fault> {
-        self.spool.append(points, definitions).map_err(Fault::new)
+        self.spool.append(points, definitions).map_err(|e| {
+            // What is in the spool already must not be offered again.
+            let stored = if let SpoolError::Full { stored } = &e { *stored } else { 0 };
+            Fault { message: e.to_string(), stored }
+        })
     }
 }
 
