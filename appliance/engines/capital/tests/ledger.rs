@@ -406,8 +406,11 @@ fn the_database_refuses_another_program_too() {
     assert_eq!(balances(&books)[&("Assets:Bank".into(), "EUR".into())], "-1200.00");
 }
 
-/// A random entry: some postings in some currencies, some of which are made to balance.
-fn entries() -> impl Strategy<Value = Vec<(u32, Vec<(usize, i64, u32, usize)>, bool)>> {
+/// Day of the month, postings (account, mantissa, scale, currency), and whether it is made to balance.
+type Drawn = (u32, Vec<(usize, i64, u32, usize)>, bool);
+
+/// Random entries.
+fn entries() -> impl Strategy<Value = Vec<Drawn>> {
     let posting = (0usize..4, -1_000_000i64..1_000_000, 0u32..=3, 0usize..4);
     proptest::collection::vec((1u32..=28, proptest::collection::vec(posting, 1..6), any::<bool>()), 1..12)
 }

@@ -1,5 +1,7 @@
 //! The routes and the verbs, against a real store.
 
+use std::{fs::File, io::Write as _};
+
 use axum::{
     Extension, Router,
     body::Body,
@@ -126,7 +128,7 @@ async fn every_route_refuses_without_its_right() {
 fn verbs_print_what_programs_can_read() {
     let (folder, store, scope) = open();
     let file = folder.path().join("books.csv");
-    std::fs::write(&file, FILE).expect("a file");
+    File::create(&file).and_then(|mut f| f.write_all(FILE.as_bytes())).expect("a file");
     let run = |command| {
         let mut out = Vec::new();
         cli::run(command, &store, &scope, &mut out).expect("runs");
