@@ -1,0 +1,328 @@
+//! The inbox into tables, in order, box by box.
+//!
+//! Any replica may project any box; the row lock on the box's place in `projections`, taken with SKIP LOCKED, makes it one
+//! at a time, and the place moves in the transaction that writes the rows. A batch is folded and written set by set. When
+//! that fails the batch is halved until the transaction at fault stands alone: that one goes to the visible quarantine and
+//! the queue goes on. Each round is a full look at the database and takes no input, so a lost wake-up costs a second and
+//! a crash costs nothing.
+
+mod apply;
+mod fold;
+
+use std::{sync::Arc, time::Duration};
+
+use sent_core::Timestamp;
+use sent_protocol::change;
+use serde_json::value::RawValue;
+use sqlx::Connection;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use fold::{End, Fold, Misfit, Table, Tables};
+
+use crate::{
+    Cloud,
+    db::{self, Db, Tenancy, Tx},
+    error::{Error, Result},
+    live,
+};
+use apply::Origin;
+
+/// Transactions in one round.
+const BATCH: i64 = 2_000;
+/// Bytes of changes in one round, unless a single transaction has more.
+const BATCH_BYTES: i64 = 8 << 20;
+/// A wake-up that got lost costs at most this.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Projects until `stop`.
+pub async fn run(cloud: Arc<Cloud>, stop: CancellationToken) {
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        let wait = match round(&cloud).await {
+            Ok(true) => {
+                failures = 0;
+                continue;
+            }
+            Ok(false) => {
+                failures = 0;
+                POLL
+            }
+            Err(error) => {
+                failures = (failures + 1).min(5);
+                tracing::warn!(%error, "projection paused");
+                POLL * 2_u32.pow(failures)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = cloud.inbox.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// One batch of one box; whether there was one.
+pub async fn round(cloud: &Cloud) -> Result<bool> {
+    let mut tx = cloud.db.begin(Tenancy::All).await?;
+    // Any box that is behind: which one is drawn by lot, so that a busy box does not starve the others.
+    let behind = sqlx::query!(
+        "SELECT p.organization_id, p.box_id, p.epoch, p.sequence, c.epoch AS head_epoch, c.sequence AS head_sequence
+         FROM projections p JOIN wire_cursors c USING (box_id)
+         WHERE (p.epoch, p.sequence) < (c.epoch, c.sequence)
+         ORDER BY random() LIMIT 1 FOR UPDATE OF p SKIP LOCKED"
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(behind) = behind else { return Ok(false) };
+    db::enter(&mut tx, Tenancy::One(behind.organization_id)).await?;
+    let origin = Origin { organization: behind.organization_id, box_id: behind.box_id, at: cloud.clock.now() };
+    let waiting = waiting(&mut tx, behind.box_id, behind.epoch, behind.sequence).await?;
+    let (epoch, sequence) = waiting
+        .last()
+        // An epoch that has just begun has nothing to project yet.
+        .map_or((behind.head_epoch, behind.head_sequence), |last| (last.epoch, last.sequence));
+    let tables = apply::tables(&mut tx).await?;
+    project(&mut tx, &tables, origin, &waiting).await?;
+    sqlx::query!("UPDATE projections SET epoch = $2, sequence = $3 WHERE box_id = $1", behind.box_id, epoch, sequence)
+        .execute(&mut *tx)
+        .await?;
+    live::tell(&mut tx, origin.organization, "fleet.entries", &serde_json::json!({"box": origin.box_id})).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A transaction out of the inbox.
+struct Waiting {
+    epoch: i64,
+    sequence: i64,
+    action: String,
+    changes: String,
+}
+
+async fn waiting(tx: &mut Tx, box_id: Uuid, epoch: i64, sequence: i64) -> Result<Vec<Waiting>> {
+    let rows = sqlx::query_as!(
+        Waiting,
+        "SELECT epoch, sequence, action, changes FROM (
+             SELECT epoch, sequence, action, changes, sum(length(changes)) OVER (ORDER BY epoch, sequence) AS bytes,
+                    row_number() OVER (ORDER BY epoch, sequence) AS place
+             FROM (SELECT * FROM inbox WHERE box_id = $1 AND (epoch, sequence) > ($2, $3)
+                   ORDER BY epoch, sequence LIMIT $4) AS next) AS page
+         WHERE bytes <= $5 OR place = 1
+         ORDER BY epoch, sequence",
+        box_id,
+        epoch,
+        sequence,
+        BATCH,
+        BATCH_BYTES
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    Ok(rows)
+}
+
+/// Writes transactions, halving what fails; the one at fault goes to quarantine.
+async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &[Waiting]) -> Result<()> {
+    let mut parts = vec![all];
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        match attempt(tx, tables, origin, part).await {
+            Ok(()) => {}
+            Err(error) if !is_data_fault(&error) => return Err(error),
+            Err(error) => match part {
+                [alone] => quarantine(tx, origin, alone, &error).await?,
+                several => {
+                    let (first, second) = several.split_at(several.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Writes transactions or leaves nothing of them.
+async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting]) -> Result<()> {
+    let mut folded = Fold::default();
+    for (place, waiting) in part.iter().enumerate() {
+        fold_one(&mut folded, tables, place, &waiting.changes)?;
+    }
+    let mut savepoint = tx.begin().await?;
+    let written = write(&mut savepoint, tables, origin, part, &folded).await;
+    match written {
+        Ok(()) => savepoint.commit().await?,
+        Err(error) => {
+            savepoint.rollback().await?;
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn fold_one(folded: &mut Fold, tables: &Tables, place: usize, changes: &str) -> Result<()> {
+    let raw: &RawValue = serde_json::from_str(changes)?;
+    let changes = change::parse(raw).map_err(|e| Error::Stored(e.to_string()))?;
+    folded.add(tables, place, changes).map_err(|e| Error::Stored(e.to_string()))
+}
+
+async fn write(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting], folded: &Fold) -> Result<()> {
+    apply::apply(tx, tables, origin, folded).await?;
+    for (place, edits) in &folded.proposals {
+        let waiting = &part[*place];
+        sqlx::query!(
+            "SELECT sent_propose($1, $2, $3, $4, $5::text::jsonb, $6)",
+            origin.box_id,
+            origin.organization,
+            waiting.epoch,
+            waiting.sequence,
+            serde_json::to_string(edits)?,
+            origin.at.0
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Whether the transaction's content is at fault; otherwise the database is, and trying again later helps.
+fn is_data_fault(error: &Error) -> bool {
+    match error {
+        Error::Stored(_) => true,
+        Error::Database(sqlx::Error::Database(e)) => {
+            // SQLSTATE classes: 40 serialisation and deadlock, 53 resources, 55 locks, 57 shutdown, 58 disk.
+            let passing = ["08", "40", "53", "55", "57", "58"];
+            e.code().is_none_or(|code| !passing.iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}
+
+async fn quarantine(tx: &mut Tx, origin: Origin, waiting: &Waiting, error: &Error) -> Result<()> {
+    let cause = cause(error);
+    tracing::warn!(
+        box_id = %origin.box_id, epoch = waiting.epoch, sequence = waiting.sequence, cause,
+        "transaction goes to quarantine"
+    );
+    sqlx::query!(
+        "INSERT INTO quarantine (organization_id, box_id, epoch, sequence, action, error, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (box_id, epoch, sequence) DO UPDATE SET error = excluded.error",
+        origin.organization,
+        origin.box_id,
+        waiting.epoch,
+        waiting.sequence,
+        waiting.action,
+        cause,
+        origin.at.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    live::tell(tx, origin.organization, "fleet.quarantine", &serde_json::json!({"box": origin.box_id})).await
+}
+
+/// What a person reads beside a quarantined transaction.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Stored(message) => message.clone(),
+        Error::Database(sqlx::Error::Database(e)) => e.message().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What a retry came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// It fits now.
+    Projected,
+    /// It still does not, and why.
+    Failed(String),
+}
+
+/// Projects a quarantined transaction after all.
+///
+/// The queue went on without it, so it is folded together with everything later that touched the same rows: the rows end
+/// where the box has them, not where this old transaction left them.
+pub async fn retry(
+    tx: &mut Tx,
+    organization: Uuid,
+    box_id: Uuid,
+    epoch: i64,
+    sequence: i64,
+    at: Timestamp,
+) -> Result<Retried> {
+    let place = sqlx::query!("SELECT epoch, sequence FROM projections WHERE box_id = $1 FOR UPDATE", box_id)
+        .fetch_one(&mut *tx)
+        .await?;
+    let tables = apply::tables(tx).await?;
+    let origin = Origin { organization, box_id, at };
+    let first = sqlx::query_as!(
+        Waiting,
+        "SELECT epoch, sequence, action, changes FROM inbox WHERE box_id = $1 AND epoch = $2 AND sequence = $3",
+        box_id,
+        epoch,
+        sequence
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(first) = first else {
+        return Ok(Retried::Failed("the transaction is past its retention in the inbox; skip it".to_owned()));
+    };
+    let mut folded = Fold::default();
+    if let Err(error) = fold_one(&mut folded, &tables, 0, &first.changes) {
+        return Ok(Retried::Failed(cause(&error)));
+    }
+    let touched = folded.keys();
+    let (mut at_epoch, mut at_sequence) = (epoch, sequence);
+    loop {
+        let later = waiting(tx, box_id, at_epoch, at_sequence).await?;
+        let Some(last) = later.last() else { break };
+        (at_epoch, at_sequence) = (last.epoch, last.sequence);
+        for next in later.iter().filter(|n| (n.epoch, n.sequence) <= (place.epoch, place.sequence)) {
+            let raw: &RawValue = serde_json::from_str(&next.changes)?;
+            // What cannot be read is in quarantine itself.
+            let Ok(changes) = change::parse(raw) else { continue };
+            let same = changes.into_iter().filter(|c| {
+                tables.get(&c.table).is_some_and(|t| {
+                    t.is_up
+                        && fold::key_of(t, c)
+                            .is_ok_and(|key| touched.get(&c.table).is_some_and(|keys| keys.contains(&key)))
+                })
+            });
+            folded.add(&tables, 0, same.collect()).map_err(|e| Error::Stored(e.to_string()))?;
+        }
+        if (at_epoch, at_sequence) >= (place.epoch, place.sequence) {
+            break;
+        }
+    }
+    let mut savepoint = tx.begin().await?;
+    match write(&mut savepoint, &tables, origin, std::slice::from_ref(&first), &folded).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(Retried::Projected)
+        }
+        Err(error) if is_data_fault(&error) => {
+            savepoint.rollback().await?;
+            Ok(Retried::Failed(cause(&error)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what is past its retention: projected, and not waiting in quarantine.
+pub async fn prune(db: &Db, days: u32, now: Timestamp) -> Result<u64> {
+    let mut tx = db.begin(Tenancy::All).await?;
+    let before = now.plus_seconds(-i64::from(days) * 86_400);
+    let pruned = sqlx::query!(
+        "DELETE FROM inbox i USING projections p
+         WHERE p.box_id = i.box_id AND (i.epoch, i.sequence) <= (p.epoch, p.sequence) AND i.received_at < $1
+           AND NOT EXISTS (SELECT FROM quarantine q WHERE q.box_id = i.box_id AND q.state = 'open')",
+        before.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(pruned.rows_affected())
+}

@@ -1,0 +1,91 @@
+//! Cloud-owned rows, handed down as checkpoints.
+//!
+//! Versions become visible in the order they were given (the counter's row lock is held until commit), so "everything
+//! after V" is complete at any moment. A page ends where a version ends, because all rows of one transaction share a
+//! version: a box that has applied a checkpoint stands at a state the cloud was in.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use sent_protocol::{Checkpoint, ReferenceRow, limits};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::caller::{Answer, Caller};
+use crate::{
+    Cloud,
+    db::{to_i64, to_u64},
+    error::{Error, Fault, Result},
+};
+
+/// `?after=`.
+#[derive(Debug, Default, Deserialize)]
+pub struct After {
+    /// Version the box stands at; 0 for a whole copy.
+    #[serde(default)]
+    after: u64,
+}
+
+/// `GET /wire/v1/reference`.
+pub async fn checkpoint(
+    State(cloud): State<Arc<Cloud>>,
+    caller: Caller,
+    Query(After { after }): Query<After>,
+) -> Result<Answer<Checkpoint>, Fault> {
+    let mut tx = caller.begin(&cloud).await?;
+    let head =
+        sqlx::query_scalar!("SELECT version FROM reference_heads WHERE organization_id = $1", caller.organization)
+            .fetch_optional(&mut *tx)
+            .await?
+            .unwrap_or(0);
+    // A box that stands beyond the cloud has met a cloud that was restored: it takes a whole copy.
+    let from = if after > to_u64(head) { 0 } else { after };
+    let to = page_end(&mut tx, &caller, from, head).await?;
+    let rows = sqlx::query!(
+        "SELECT table_name, key, version, deleted, row FROM reference_current
+         WHERE organization_id = $1 AND version > $2 AND version <= $3
+         ORDER BY version, table_name, key",
+        caller.organization,
+        to_i64(from)?,
+        to
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let rows = rows
+        .into_iter()
+        .map(|row| {
+            Ok(ReferenceRow {
+                organization_id: caller.organization,
+                table: row.table_name,
+                key: object(row.key)?,
+                version: row.version,
+                deleted: row.deleted,
+                row: row.row.map(object).transpose()?.unwrap_or_default(),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Answer(Checkpoint { from, to: to_u64(to), complete: to == head, rows }))
+}
+
+/// The version a page after `from` ends at: the one its last row has, and all of that one.
+async fn page_end(tx: &mut crate::db::Tx, caller: &Caller, from: u64, head: i64) -> Result<i64> {
+    let cut = sqlx::query_scalar!(
+        "SELECT version FROM reference_current WHERE organization_id = $1 AND version > $2 AND version <= $3
+         ORDER BY version OFFSET $4 LIMIT 1",
+        caller.organization,
+        to_i64(from)?,
+        head,
+        limits::CHECKPOINT_ROWS as i64 - 1
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    Ok(cut.unwrap_or(head))
+}
+
+fn object(value: Value) -> Result<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(Error::Stored(format!("a reference row is no object: {other}"))),
+    }
+}

@@ -1,0 +1,128 @@
+//! Points: exactly once, and out again in every tier.
+
+use std::collections::BTreeMap;
+
+use reqwest::StatusCode;
+use sent_core::clock::{Clock, SystemClock};
+use sent_protocol::{
+    HEADER_EPOCH, HEADER_SEGMENT, TelemetryCursor, TelemetryRefusal, path,
+    telemetry::{self, Gap, Point, SeriesDefinition},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Answered, TestBox, World};
+
+const MINUTE: i64 = 60_000_000;
+
+async fn send(made: &TestBox, epoch: u64, segment: u64, bytes: Vec<u8>) -> Answered {
+    let request = made
+        .client
+        .post(made.url(path::TELEMETRY))
+        .header("content-encoding", "zstd")
+        .header(HEADER_EPOCH, epoch)
+        .header(HEADER_SEGMENT, segment)
+        .body(bytes);
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let zstd = answer.headers().contains_key("content-encoding");
+    let bytes = answer.bytes().await.unwrap().to_vec();
+    let body = if zstd { sent_protocol::body::decompress(&bytes, 1 << 20).unwrap() } else { bytes };
+    Answered { status, body }
+}
+
+fn definition(host: &str) -> SeriesDefinition {
+    let labels = BTreeMap::from([("host".to_owned(), host.to_owned())]);
+    SeriesDefinition::new("cpu_usage_ratio", labels, "ratio")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_count_once_and_roll_up() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let made = world.enrolled(&customer, "till").await;
+    let (a, b) = (definition("a"), definition("b"));
+    let now = SystemClock::default().now().0;
+    let begin = (now - 90 * MINUTE) / MINUTE * MINUTE;
+    let points = |from: i64, count: i64| -> Vec<Point> {
+        (0..count)
+            .flat_map(|n| {
+                let at = from + n * 10_000_000;
+                [Point { series: a.id, at, value: n as f64 }, Point { series: b.id, at, value: 0.5 }]
+            })
+            .collect()
+    };
+    let gap = Gap { from: begin - 100, to: begin - 1, points: 42 };
+    let first = telemetry::encode(&points(begin, 360), &[a.clone(), b.clone()], &[gap]).unwrap();
+    let second = telemetry::encode(&points(begin + 60 * MINUTE, 60), &[], &[]).unwrap();
+    let cursor = |segment| TelemetryCursor { epoch: 1, segment };
+    let refused = send(&made, 1, 2, second.clone()).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert_eq!(refused.json::<TelemetryRefusal>().cursor, cursor(0));
+    assert_eq!(send(&made, 1, 1, first.clone()).await.json::<TelemetryCursor>(), cursor(1));
+    assert_eq!(send(&made, 1, 1, first.clone()).await.json::<TelemetryCursor>(), cursor(1), "again, without effect");
+    assert_eq!(send(&made, 1, 2, second).await.json::<TelemetryCursor>(), cursor(2));
+    assert_eq!(send(&made, 0, 3, first.clone()).await.code(), "old_epoch");
+    assert_eq!(send(&made, 2, 3, first.clone()).await.code(), "unknown_epoch");
+    assert_eq!(send(&made, 1, 3, first[..first.len() / 2].to_vec()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw").await, 840);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw_default").await, 0, "each day has its partition");
+
+    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_dirty").await, 0);
+    assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1m_rows").await, 840);
+    assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1h_rows").await, 840);
+
+    let series: Vec<Value> = world.page.get(&format!("/api/fleet/boxes/{}/series?q=host", made.id)).await;
+    assert_eq!(series.len(), 2);
+    assert_eq!(series[0]["labels"], json!({ "host": "a" }));
+    assert_eq!(series[0]["last"], 59.0);
+    for (points, tier) in [(2_000, "raw"), (70, "1m"), (1, "1h")] {
+        let route = format!(
+            "/api/fleet/boxes/{}/query?series={},{}&from={begin}&to={}&points={points}",
+            made.id,
+            a.id,
+            b.id,
+            begin + 70 * MINUTE
+        );
+        let answer: sent_contract::pulse::QueryAnswer = world.page.get(&route).await;
+        assert_eq!(answer.tier, tier);
+        assert_eq!(answer.series.len(), 2);
+        let curve = &answer.series[0];
+        let most = curve.max.iter().flatten().copied().fold(f64::MIN, f64::max);
+        assert!((most - 359.0).abs() < 1e-9, "{tier}: {most}");
+        assert!(answer.series[1].avg.iter().flatten().all(|v| (v - 0.5).abs() < 1e-9));
+    }
+    let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
+    assert_eq!(detail["gaps"], json!([[gap.from, gap.to, 42]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_points_and_a_wrong_clock_lose_nothing() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let made = world.enrolled(&customer, "till").await;
+    let a = definition("a");
+    let now = SystemClock::default().now().0;
+    let day = 86_400_000_000;
+    // Yesterday, ten days ago, long ago, the far future, and times nobody can mean.
+    let times = [now - day, now - 10 * day, now - 400 * day, now + 4_000 * day, i64::MIN, i64::MAX];
+    let points: Vec<Point> = times.iter().map(|at| Point { series: a.id, at: *at, value: 1.0 }).collect();
+    let bytes = telemetry::encode(&points, &[a.clone()], &[]).unwrap();
+    let answer = send(&made, 1, 1, bytes).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw").await, 6);
+    // A series that was never defined keeps its points; the name comes later.
+    let b = definition("b");
+    let bytes = telemetry::encode(&[Point { series: b.id, at: now, value: f64::NAN }], &[], &[]).unwrap();
+    assert_eq!(send(&made, 1, 2, bytes).await.status, StatusCode::OK);
+    let bytes = telemetry::encode(&[Point { series: b.id, at: now, value: 2.0 }], &[b.clone()], &[]).unwrap();
+    assert_eq!(send(&made, 1, 3, bytes).await.status, StatusCode::OK);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM series WHERE metric = 'cpu_usage_ratio'").await, 2);
+    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    // Late points of a minute that was rolled up already change it.
+    let bytes = telemetry::encode(&[Point { series: a.id, at: now - day + 1, value: 9.0 }], &[], &[]).unwrap();
+    assert_eq!(send(&made, 1, 4, bytes).await.status, StatusCode::OK);
+    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_1m_rows WHERE max = 9").await, 1);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM points_1h_rows WHERE max = 9").await, 1);
+}

@@ -1,0 +1,197 @@
+-- The wire: where each box is, what it sent, what is projected, and what could not be.
+
+CREATE TABLE wire_cursors (
+    organization_id   uuid NOT NULL, -- whose
+    box_id            uuid PRIMARY KEY REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch             bigint NOT NULL DEFAULT 0, -- newest epoch; 0 before the first contact
+    sequence          bigint NOT NULL DEFAULT 0, -- last transaction the inbox has
+    hash              text NOT NULL DEFAULT repeat('0', 64), -- its hash, hex
+    telemetry_epoch   bigint NOT NULL DEFAULT 0, -- epoch of the segments
+    telemetry_segment bigint NOT NULL DEFAULT 0 -- last segment
+);
+SELECT sent_protect('wire_cursors');
+
+CREATE TABLE box_epochs (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch           bigint NOT NULL, -- epoch
+    token           uuid NOT NULL, -- tells two restores apart that chose the same epoch
+    started_at      bigint NOT NULL, -- µs
+    restored_from   bigint, -- the epoch it was restored out of
+    restored_to     bigint, -- the sequence of that epoch it was restored to
+    given_back      bigint NOT NULL DEFAULT 0, -- transactions beyond that point that were handed back
+    PRIMARY KEY (box_id, epoch)
+);
+SELECT sent_protect('box_epochs');
+
+-- Whole transactions as they came. Never changed; removed after the retention time when they are projected.
+CREATE TABLE inbox (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL, -- box
+    epoch           bigint NOT NULL, -- epoch
+    sequence        bigint NOT NULL, -- gapless
+    hash            text NOT NULL, -- its hash, hex
+    action          text NOT NULL, -- what it did
+    made_at         bigint NOT NULL, -- when, by the box's clock, µs
+    header          text NOT NULL, -- all of the transaction but its changes, as JSON
+    changes         text NOT NULL, -- its changes, byte for byte
+    received_at     bigint NOT NULL, -- µs
+    PRIMARY KEY (box_id, epoch, sequence)
+);
+SELECT sent_protect('inbox');
+
+-- How far each box's inbox is projected. Its row lock makes one replica at a time project a box.
+CREATE TABLE projections (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid PRIMARY KEY REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch           bigint NOT NULL DEFAULT 0, -- epoch
+    sequence        bigint NOT NULL DEFAULT 0 -- last transaction that is projected or in quarantine
+);
+SELECT sent_protect('projections');
+
+-- Transactions that could not be projected. The queue goes on without them.
+CREATE TABLE quarantine (
+    organization_id uuid NOT NULL, -- whose
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- id
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch           bigint NOT NULL, -- epoch
+    sequence        bigint NOT NULL, -- sequence
+    action          text NOT NULL, -- the transaction's action
+    error           text NOT NULL, -- the database's last error
+    state           text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'retried', 'skipped')), -- where it is
+    at              bigint NOT NULL, -- µs
+    decided_at      bigint, -- µs
+    decided_by      text, -- who
+    reason          text, -- why it was skipped
+    UNIQUE (box_id, epoch, sequence)
+);
+CREATE INDEX quarantine_open ON quarantine (organization_id, state, id);
+SELECT sent_protect('quarantine');
+
+-- Edits of branches to rows the cloud owns that were not simply applied.
+CREATE TABLE proposals (
+    organization_id uuid NOT NULL, -- whose
+    id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- id
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch           bigint NOT NULL, -- epoch of the transaction
+    sequence        bigint NOT NULL, -- its sequence
+    ordinal         integer NOT NULL, -- place of the change in it
+    table_name      text NOT NULL REFERENCES projected_tables (name), -- table
+    key             jsonb NOT NULL, -- key
+    op              text NOT NULL, -- `i`, `u` or `d`
+    proposed        jsonb, -- new values
+    base_version    bigint NOT NULL, -- version it was based on
+    cause           text NOT NULL, -- why it waits
+    state           text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'refused')), -- where it is
+    at              bigint NOT NULL, -- µs
+    decided_at      bigint, -- µs
+    decided_by      text, -- who
+    UNIQUE (box_id, epoch, sequence, ordinal)
+);
+SELECT sent_protect('proposals');
+
+-- Writes one change to a table the cloud owns, by nothing but its declaration.
+CREATE FUNCTION sent_apply(organization uuid, target text, row_key jsonb, op text, new_values jsonb) RETURNS void
+    LANGUAGE plpgsql SET search_path = public, pg_temp
+AS $$
+DECLARE
+    keys text[];
+    matches text;
+    names text;
+    found_row jsonb;
+BEGIN
+    SELECT key_columns INTO STRICT keys FROM projected_tables WHERE name = target AND class <> 'up';
+    SELECT string_agg(format('t.%1$I = k.%1$I', c), ' AND ') INTO matches FROM unnest(keys) AS c;
+    row_key := row_key || jsonb_build_object('organization_id', organization);
+    -- Who manages whom is decided here alone.
+    new_values := new_values - 'parent_id';
+    IF op = 'd' THEN
+        EXECUTE format('DELETE FROM %1$I t USING jsonb_populate_record(NULL::%1$I, $1) k '
+            'WHERE t.organization_id = $2 AND %2$s', target, matches) USING row_key, organization;
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT to_jsonb(t) FROM %1$I t, jsonb_populate_record(NULL::%1$I, $1) k '
+        'WHERE t.organization_id = $2 AND %2$s', target, matches) INTO found_row USING row_key, organization;
+    IF found_row IS NULL THEN
+        -- Only the columns that were sent, so that the others take their defaults.
+        SELECT string_agg(quote_ident(attname), ', ') INTO names FROM pg_attribute
+        WHERE attrelid = target::regclass AND attnum > 0 AND NOT attisdropped
+          AND (new_values || row_key) ? attname AND attname <> 'version';
+        EXECUTE format('INSERT INTO %1$I (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$I, $1)', target, names)
+            USING new_values || row_key;
+    ELSE
+        SELECT string_agg(format('%1$I = n.%1$I', attname), ', ') INTO names FROM pg_attribute
+        WHERE attrelid = target::regclass AND attnum > 0 AND NOT attisdropped
+          AND new_values ? attname AND attname <> ALL (keys || '{organization_id,version}');
+        IF names IS NOT NULL THEN
+            EXECUTE format('UPDATE %1$I t SET %2$s FROM jsonb_populate_record(NULL::%1$I, $1) n, '
+                'jsonb_populate_record(NULL::%1$I, $2) k WHERE t.organization_id = $3 AND %3$s', target, names, matches)
+                USING new_values, row_key, organization;
+        END IF;
+    END IF;
+END
+$$;
+
+-- Judges one transaction's edits of cloud-owned rows, in order. An edit whose base version is current is applied and so
+-- flows down again; so is one that only follows the same box's own edits. Any other waits for a person.
+CREATE FUNCTION sent_propose(box uuid, organization uuid, from_epoch bigint, from_sequence bigint, edits jsonb, moment bigint)
+    RETURNS void
+    LANGUAGE plpgsql SET search_path = public, pg_temp
+AS $$
+DECLARE
+    edit jsonb;
+    place bigint;
+    present reference_current;
+    base bigint;
+    keys text[];
+    whole jsonb;
+    row_key jsonb;
+    sync_class text;
+    cause text;
+BEGIN
+    -- Two boxes judged at once would both find their base version current.
+    PERFORM FROM reference_heads h WHERE h.organization_id = organization FOR UPDATE;
+    FOR edit, place IN SELECT e.value, e.ordinality FROM jsonb_array_elements(edits) WITH ORDINALITY AS e LOOP
+        SELECT class, key_columns INTO STRICT sync_class, keys FROM projected_tables WHERE name = edit ->> 't';
+        whole := (edit -> 'k') || jsonb_build_object('organization_id', organization);
+        SELECT jsonb_object_agg(k, whole -> k) INTO row_key FROM unnest(keys) AS k;
+        base := coalesce((edit ->> 'v')::bigint, 0);
+        present := NULL;
+        SELECT * INTO present FROM reference_current c
+        WHERE c.organization_id = organization AND c.table_name = edit ->> 't' AND c.key = row_key;
+        cause := CASE
+            WHEN sync_class = 'proposal' THEN 'needs a decision'
+            WHEN present.version IS NULL OR base >= present.version THEN NULL
+            WHEN present.origin_box = box AND base >= present.origin_base THEN NULL
+            ELSE format('based on version %s, the row is at %s', base, present.version)
+        END;
+        IF cause IS NULL THEN
+            BEGIN
+                PERFORM set_config('sent.origin_box', box::text, true), set_config('sent.origin_base', base::text, true);
+                PERFORM sent_apply(organization, edit ->> 't', row_key, edit ->> 'o', coalesce(edit -> 'n', '{}'));
+            EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
+                cause := SQLERRM;
+            END;
+            PERFORM set_config('sent.origin_box', '', true), set_config('sent.origin_base', '', true);
+        END IF;
+        IF cause IS NOT NULL THEN
+            INSERT INTO proposals (organization_id, box_id, epoch, sequence, ordinal, table_name, key, op, proposed,
+                                   base_version, cause, at)
+            VALUES (organization, box, from_epoch, from_sequence, place, edit ->> 't', row_key, edit ->> 'o',
+                    edit -> 'n', base, cause, moment)
+            ON CONFLICT (box_id, epoch, sequence, ordinal) DO NOTHING;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Sends a row down once more although it did not change: the cloud's answer to an edit it refused. A row the cloud does
+-- not have goes down as gone.
+CREATE FUNCTION sent_answer(organization uuid, target text, row_key jsonb) RETURNS void
+    LANGUAGE sql SET search_path = public, pg_temp
+AS $$
+    INSERT INTO reference_current AS c (organization_id, table_name, key, version, row, deleted)
+    VALUES (organization, target, row_key, sent_next_version(organization), NULL, true)
+    ON CONFLICT (organization_id, table_name, key) DO UPDATE
+        SET version = excluded.version, origin_box = NULL, origin_base = NULL
+$$;

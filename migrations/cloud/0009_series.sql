@@ -1,0 +1,24 @@
+-- Telemetry: what is measured. The points themselves are in the next migration, which has two forms.
+
+CREATE TABLE series (
+    organization_id uuid NOT NULL, -- whose
+    key             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- what points carry: 8 bytes instead of 24
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    series          bigint NOT NULL, -- XXH3-64 of name and labels, the box's id of it
+    metric          text NOT NULL, -- metric name
+    labels          jsonb NOT NULL, -- labels
+    unit            text NOT NULL DEFAULT '', -- unit
+    UNIQUE (box_id, series)
+);
+CREATE INDEX series_by_metric ON series (organization_id, metric);
+SELECT sent_protect('series');
+
+CREATE TABLE gaps (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    from_at         bigint NOT NULL, -- first lost moment, µs
+    to_at           bigint NOT NULL, -- last lost moment, µs
+    points          bigint NOT NULL, -- points lost
+    PRIMARY KEY (box_id, from_at, to_at)
+);
+SELECT sent_protect('gaps');

@@ -1,0 +1,166 @@
+-- Points without TimescaleDB: daily partitions made ahead, roll-ups refreshed by the program.
+--
+-- points_raw and the roll-ups have no organisation of their own: the program may append to the first and never reads any
+-- of them but through the views below, which join the series of the present tenants. (Row-level security refuses COPY, and
+-- TimescaleDB compresses no table that has it; a view holds for both forms.)
+
+CREATE TABLE points_raw (
+    key   bigint NOT NULL, -- series.key
+    at    timestamptz NOT NULL, -- when
+    value double precision NOT NULL -- value
+) PARTITION BY RANGE (at);
+-- Segments arrive sorted by series and time, so a block holds few series and a BRIN finds them; a b-tree would halve the
+-- rate of COPY.
+CREATE INDEX points_raw_blocks ON points_raw USING brin (key, at) WITH (pages_per_range = 8, autosummarize = on);
+CREATE TABLE points_raw_default PARTITION OF points_raw DEFAULT;
+
+CREATE TABLE points_1m_rows (
+    key    bigint NOT NULL, -- series.key
+    bucket timestamptz NOT NULL, -- begin of the minute
+    min    double precision NOT NULL, -- least
+    max    double precision NOT NULL, -- greatest
+    sum    double precision NOT NULL, -- sum
+    count  bigint NOT NULL, -- points
+    last   double precision NOT NULL, -- newest value
+    PRIMARY KEY (key, bucket)
+);
+CREATE INDEX points_1m_rows_by_time ON points_1m_rows USING brin (bucket);
+
+CREATE TABLE points_1h_rows (
+    key    bigint NOT NULL, -- series.key
+    bucket timestamptz NOT NULL, -- begin of the hour
+    min    double precision NOT NULL, -- least
+    max    double precision NOT NULL, -- greatest
+    sum    double precision NOT NULL, -- sum
+    count  bigint NOT NULL, -- points
+    last   double precision NOT NULL, -- newest value
+    PRIMARY KEY (key, bucket)
+);
+CREATE INDEX points_1h_rows_by_time ON points_1h_rows USING brin (bucket);
+
+-- Ranges with points that the roll-ups have not seen. Written with the points, in their transaction.
+CREATE TABLE points_dirty (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
+    keys    bigint[] NOT NULL, -- series
+    from_at timestamptz NOT NULL, -- first point
+    to_at   timestamptz NOT NULL -- last point
+);
+
+CREATE VIEW points WITH (security_barrier) AS
+    SELECT s.organization_id, s.box_id, s.series, p.key, p.at, p.value
+    FROM series s JOIN points_raw p ON p.key = s.key
+    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+
+CREATE VIEW points_1m WITH (security_barrier) AS
+    SELECT s.organization_id, s.box_id, s.series, p.key, p.bucket, p.min, p.max, p.sum, p.count, p.last
+    FROM series s JOIN points_1m_rows p ON p.key = s.key
+    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+
+CREATE VIEW points_1h WITH (security_barrier) AS
+    SELECT s.organization_id, s.box_id, s.series, p.key, p.bucket, p.min, p.max, p.sum, p.count, p.last
+    FROM series s JOIN points_1h_rows p ON p.key = s.key
+    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+
+REVOKE ALL ON points_raw, points_raw_default, points_1m_rows, points_1h_rows, points_dirty FROM sent_app;
+GRANT INSERT ON points_raw, points_dirty TO sent_app;
+REVOKE INSERT, UPDATE, DELETE ON points, points_1m, points_1h FROM sent_app;
+
+-- Makes the partition of a day, and moves into it what the default partition holds of that day.
+CREATE FUNCTION sent_make_day(day date) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    name text := format('points_%s', to_char(day, 'YYYYMMDD'));
+    first_at timestamptz := day::timestamp AT TIME ZONE 'UTC';
+    end_at timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('sent_make_day'));
+    IF to_regclass(name) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE points_raw INCLUDING ALL)', name);
+    EXECUTE format('REVOKE ALL ON %I FROM sent_app', name);
+    EXECUTE format('WITH moved AS (DELETE FROM points_raw_default WHERE at >= %L AND at < %L RETURNING *) '
+        'INSERT INTO %I SELECT * FROM moved', first_at, end_at, name);
+    EXECUTE format('ALTER TABLE points_raw ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, first_at, end_at);
+    RETURN true;
+END
+$$;
+
+-- Brings the roll-ups up to date with at most `most` dirty ranges; answers how many it took. Several replicas may call it
+-- at once: each takes other ranges.
+CREATE FUNCTION sent_roll_up(most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    taken integer;
+    dirty record;
+BEGIN
+    CREATE TEMP TABLE IF NOT EXISTS rolling (keys bigint[], from_at timestamptz, to_at timestamptz) ON COMMIT DELETE ROWS;
+    DELETE FROM rolling;
+    WITH took AS (
+        DELETE FROM points_dirty WHERE id IN (
+            SELECT id FROM points_dirty ORDER BY id LIMIT most FOR UPDATE SKIP LOCKED)
+        RETURNING keys, from_at, to_at)
+    INSERT INTO rolling SELECT * FROM took;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    IF taken = 0 THEN
+        RETURN 0;
+    END IF;
+    -- Segments of one box name the same series: one pass over the whole hours they touch serves them all.
+    FOR dirty IN
+        SELECT keys, date_trunc('hour', min(from_at), 'UTC') AS from_at,
+               date_trunc('hour', max(to_at), 'UTC') + INTERVAL '1 hour' AS to_at
+        FROM rolling GROUP BY keys, date_trunc('day', from_at, 'UTC') ORDER BY keys
+    LOOP
+        -- Another replica may be rolling an earlier segment of the same series.
+        PERFORM pg_advisory_xact_lock(hashtext('sent_roll_up'), (dirty.keys[1] % 1000000)::integer);
+        INSERT INTO points_1m_rows AS r (key, bucket, min, max, sum, count, last)
+        SELECT key, date_trunc('minute', at, 'UTC'), min(value), max(value), sum(value), count(*),
+               (array_agg(value ORDER BY at DESC))[1]
+        FROM points_raw
+        WHERE key = ANY (dirty.keys) AND at >= dirty.from_at AND at < dirty.to_at
+        GROUP BY 1, 2
+        ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
+            count = excluded.count, last = excluded.last
+        -- A bucket whose raw points are gone already must not shrink.
+        WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum);
+        INSERT INTO points_1h_rows AS r (key, bucket, min, max, sum, count, last)
+        SELECT key, date_trunc('hour', bucket, 'UTC'), min(min), max(max), sum(sum), sum(count),
+               (array_agg(last ORDER BY bucket DESC))[1]
+        FROM points_1m_rows
+        WHERE key = ANY (dirty.keys) AND bucket >= dirty.from_at AND bucket < dirty.to_at
+        GROUP BY 1, 2
+        ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
+            count = excluded.count, last = excluded.last
+        WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum);
+    END LOOP;
+    RETURN taken;
+END
+$$;
+
+-- Makes partitions for a week ahead and drops what is past its retention. Called by the program once an hour.
+CREATE FUNCTION sent_maintain_points(today date) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    old record;
+BEGIN
+    PERFORM sent_make_day(today + n) FROM generate_series(-1, 7) AS n;
+    FOR old IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'points_raw'::regclass AND c.relname ~ '^points_\d{8}$'
+          AND to_date(substr(c.relname, 8), 'YYYYMMDD') < today - 30
+    LOOP
+        EXECUTE format('DROP TABLE %I', old.relname);
+    END LOOP;
+    DELETE FROM points_raw_default WHERE at < (today - 30)::timestamp AT TIME ZONE 'UTC';
+    DELETE FROM points_1m_rows WHERE bucket < (today - 90)::timestamp AT TIME ZONE 'UTC';
+    DELETE FROM points_1h_rows WHERE bucket < (today - 730)::timestamp AT TIME ZONE 'UTC';
+END
+$$;
+
+SELECT sent_maintain_points((now() AT TIME ZONE 'UTC')::date);
