@@ -263,6 +263,7 @@ fn without_password(url: &toml::Value) -> String {
             url.to_string()
         }
         Ok(_) => text.to_owned(),
+        Err(_) if text.is_empty() => String::new(),
         Err(_) => "•••".to_owned(),
     }
 }
