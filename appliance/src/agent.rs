@@ -4,16 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use sent_contract::{Level, Status};
 use sent_core::{engine::BoxFuture, live::Hub};
-use sent_store::{
-    Store,
-    spool::{CloudReader, Spool},
-};
-use sent_sync::{Agent, Config, Handle, Handlers, Host, Identity, StoreLedger};
+use sent_store::{Store, spool::Spool};
+use sent_sync::{Agent, Config, Handle, Handlers, Host, Identity, StoreLedger, StoreSpool};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{settings::Settings, supervisor::Supervisor, sync::SyncHandle, telemetry::Outgoing};
+use crate::{settings::Settings, supervisor::Supervisor, sync::SyncHandle};
 
 /// Between two looks for an identity while the box stands alone, and before an agent that ended starts again.
 const LOOK: Duration = Duration::from_secs(2);
@@ -109,7 +106,8 @@ impl Host for Program {
 }
 
 fn handlers(parts: &Parts, shutdown: &CancellationToken) -> Handlers {
-    let (verify, collect, sync, hub) = (parts.store.clone(), parts.supervisor.clone(), parts.sync.clone(), parts.hub.clone());
+    let (verify, collect, sync, hub) =
+        (parts.store.clone(), parts.supervisor.clone(), parts.sync.clone(), parts.hub.clone());
     let (identify, restart) = (parts.store.clone(), shutdown.clone());
     Handlers::default()
         .on("sync_now", move |_| {
@@ -137,7 +135,8 @@ fn handlers(parts: &Parts, shutdown: &CancellationToken) -> Handlers {
             let (store, hub) = (identify.clone(), hub.clone());
             async move {
                 let identity = store.identity().map_err(|e| e.to_string())?;
-                hub.publish_value(identity.organization, "home", &json!({ "identify": true })).map_err(|e| e.to_string())?;
+                hub.publish_value(identity.organization, "home", &json!({ "identify": true }))
+                    .map_err(|e| e.to_string())?;
                 Ok(format!("{} shows itself on its pages", identity.name))
             }
         })
@@ -175,7 +174,7 @@ pub async fn keep(parts: Parts, shutdown: CancellationToken) {
 
 async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) -> Result<(), String> {
     let spool = parts.spool.clone();
-    let reader = tokio::task::spawn_blocking(move || CloudReader::open(spool))
+    let outgoing = tokio::task::spawn_blocking(move || StoreSpool::open(spool))
         .await
         .map_err(|e| e.to_string())?
         .map_err(|e| e.to_string())?;
@@ -189,7 +188,7 @@ async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) ->
         doorbell: parts.settings.sync.doorbell,
     };
     let ledger = StoreLedger::new(parts.store.clone());
-    let (agent, handle) = Agent::new(ledger, Outgoing { reader, spool: parts.spool.clone() }, config).await.map_err(|e| e.to_string())?;
+    let (agent, handle) = Agent::new(ledger, outgoing, config).await.map_err(|e| e.to_string())?;
     parts.sync.joined(handle.clone());
     let organization = parts.store.identity().map_err(|e| e.to_string())?.organization;
     let told = tokio::spawn(tell_pages(handle, parts.hub.clone(), organization));

@@ -48,7 +48,13 @@ pub fn open_store(data: PathBuf, settings: &Settings) -> Result<Store, StoreErro
 }
 
 /// What an engine is handed.
-pub fn context(store: &Store, settings: &Settings, hub: Arc<Hub>, spool: Arc<Spool>, name: &str) -> Result<Context, StoreError> {
+pub fn context(
+    store: &Store,
+    settings: &Settings,
+    hub: Arc<Hub>,
+    spool: Arc<Spool>,
+    name: &str,
+) -> Result<Context, StoreError> {
     let folder = store.data().join(name);
     std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
     let section = match name {

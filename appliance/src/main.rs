@@ -127,4 +127,3 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     });
     Ok(())
 }
-

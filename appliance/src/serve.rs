@@ -34,7 +34,12 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Opens a process's folder of the spool.
-pub fn open_spool(data: &Path, process: &str, settings: &Settings, clock: SharedClock) -> Result<Arc<Spool>, StoreError> {
+pub fn open_spool(
+    data: &Path,
+    process: &str,
+    settings: &Settings,
+    clock: SharedClock,
+) -> Result<Arc<Spool>, StoreError> {
     let limits = Limits { process: process.to_owned(), max_bytes: settings.spool.max_mib << 20, ..Limits::default() };
     Spool::open(&data.join("spool"), limits, clock).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
@@ -56,7 +61,12 @@ fn may_listen(listener: &Listener, channel: &ChannelName) -> bool {
 }
 
 /// Runs the box until told to stop.
-pub async fn run(data: PathBuf, settings_file: Option<PathBuf>, settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    data: PathBuf,
+    settings_file: Option<PathBuf>,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let store = engines::open_store(data.clone(), &settings)?;
     let identity = store.identity()?;
     let clock = store.clock().clone();
@@ -136,11 +146,13 @@ fn start_engines(
         if settings.engines.disabled.iter().any(|d| d == name) {
             continue;
         }
-        let apart = description.runs == sent_core::engine::Runs::Worker || settings.engines.workers.iter().any(|w| w == name);
+        let apart =
+            description.runs == sent_core::engine::Runs::Worker || settings.engines.workers.iter().any(|w| w == name);
         if apart {
             let socket = worker::socket(store.data(), name);
             let program = std::env::current_exe().context("cannot find this program")?;
-            let mut arguments: Vec<String> = vec!["--data".into(), store.data().display().to_string(), "--mode=worker".into()];
+            let mut arguments: Vec<String> =
+                vec!["--data".into(), store.data().display().to_string(), "--mode=worker".into()];
             arguments.extend([format!("--service={name}"), "--socket".into(), socket.display().to_string()]);
             if let Some(file) = settings_file {
                 arguments.extend(["--config".into(), file.display().to_string()]);
@@ -149,7 +161,9 @@ fn start_engines(
             workers = workers.merge(forward::router(name, socket));
         } else {
             let context = engines::context(store, settings, hub.clone(), spool.clone(), name)?;
-            let engine = engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
+            let engine = engines::build(name, &context)
+                .ok_or_else(|| anyhow!("there is no engine {name}"))?
+                .map_err(|e| anyhow!(e))?;
             routes = routes.merge(engine.routes());
             supervisor.keep_engine(engine);
         }
@@ -205,7 +219,12 @@ async fn feed_watchdog(store: Store, shutdown: CancellationToken) {
     }
 }
 
-async fn listen(listener: TcpListener, router: Router, settings: &Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let service = router.into_make_service_with_connect_info::<Peer>();
     if settings.gateway.certificate.as_os_str().is_empty() {
         let ending = shutdown.clone();

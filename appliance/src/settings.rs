@@ -187,7 +187,13 @@ impl Settings {
                 let default = k.default.trim_matches('"').to_owned();
                 let source = if value == default { "default" } else { "file" }.to_owned();
                 let hidden = SECRET.contains(&k.key.as_str()) && !value.is_empty();
-                Setting { value: if hidden { "•".to_owned() } else { value }, key: k.key, default, help: k.help, source }
+                Setting {
+                    value: if hidden { "•".to_owned() } else { value },
+                    key: k.key,
+                    default,
+                    help: k.help,
+                    source,
+                }
             })
             .collect()
     }
@@ -234,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_listed() {
-        let settings = Settings { pulse: Pulse { smtp: "smtp://u:p@h".into(), ..Pulse::default() }, ..Settings::default() };
+        let settings =
+            Settings { pulse: Pulse { smtp: "smtp://u:p@h".into(), ..Pulse::default() }, ..Settings::default() };
         assert!(settings.listing().iter().all(|s| !s.value.contains("u:p")));
     }
 }

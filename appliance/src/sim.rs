@@ -262,7 +262,8 @@ impl Spool for Sensors {
         self.measure();
         if self.under_way.is_none() && !self.waiting.is_empty() {
             let definitions = if self.defined { Vec::new() } else { self.series.clone() };
-            self.under_way = Some((number, Segment { points: std::mem::take(&mut self.waiting), definitions, gaps: Vec::new() }));
+            self.under_way =
+                Some((number, Segment { points: std::mem::take(&mut self.waiting), definitions, gaps: Vec::new() }));
         }
         Ok(self.under_way.as_ref().map(|(_, segment)| segment.clone()))
     }

@@ -122,7 +122,13 @@ impl Supervisor {
         });
     }
 
-    async fn run_worker(&self, name: &'static str, program: &Path, arguments: &[String], limits: &Workers) -> std::io::Result<String> {
+    async fn run_worker(
+        &self,
+        name: &'static str,
+        program: &Path,
+        arguments: &[String],
+        limits: &Workers,
+    ) -> std::io::Result<String> {
         let mut command = std::process::Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;

@@ -1,16 +1,15 @@
-//! How measurements get from engines to disk and cloud: the spool, DuckDB behind it, and what each end asks of them.
+//! How an engine's measurements get to disk and back: into the spool, out of the DuckDB behind it.
 
 use std::{path::Path, sync::Arc};
 
 use sent_contract::pulse::{Curve, QueryAnswer};
 use sent_core::clock::SharedClock;
-use sent_protocol::telemetry::{Point, Segment, SeriesDefinition};
+use sent_protocol::telemetry::{Point, SeriesDefinition};
 use sent_pulse::recorder::{Known, Reader, SeriesError as Fault, Sink};
 use sent_store::{
     series::{Filter, Ingest, Query, Series, Settings},
-    spool::{CloudReader, Spool, SpoolError},
+    spool::{Spool, SpoolError},
 };
-use sent_sync::LedgerError;
 
 /// The file of an engine's series.
 const FILE: &str = "series.duckdb";
@@ -65,47 +64,13 @@ impl Reader for Measurements {
     fn query(&self, series: &[u64], from: i64, to: i64, points: usize) -> Result<QueryAnswer, Fault> {
         let query = Query { series: series.to_vec(), from, to, max_points: points };
         let answer = self.series.query_blocking(&query).map_err(Fault::new)?;
-        let curves = answer.curves.into_iter().map(|c| Curve { id: c.series.to_string(), at: c.at, avg: c.avg, min: c.min, max: c.max });
+        let curves = answer.curves.into_iter().map(|c| Curve {
+            id: c.series.to_string(),
+            at: c.at,
+            avg: c.avg,
+            min: c.min,
+            max: c.max,
+        });
         Ok(QueryAnswer { tier: answer.tier.name().to_owned(), step: answer.step, series: curves.collect() })
-    }
-}
-
-/// The spool, as the sync agent reads it.
-pub struct Outgoing {
-    /// What the cloud has, and what is under way to it.
-    pub reader: CloudReader,
-    /// For its figures.
-    pub spool: Arc<Spool>,
-}
-
-fn words(error: SpoolError) -> LedgerError {
-    LedgerError(error.to_string())
-}
-
-impl sent_sync::Spool for Outgoing {
-    fn under_way(&self) -> Option<u64> {
-        self.reader.under_way()
-    }
-
-    fn next(&mut self, number: u64, max_points: usize) -> Result<Option<Segment>, LedgerError> {
-        let shipment = self.reader.next(number, max_points).map_err(words)?;
-        Ok(shipment.map(|s| Segment { points: s.points.points().collect(), definitions: s.definitions, gaps: s.gaps }))
-    }
-
-    fn acknowledge(&mut self, number: u64) -> Result<(), LedgerError> {
-        self.reader.acknowledge(number).map_err(words)
-    }
-
-    fn abandon(&mut self) -> Result<(), LedgerError> {
-        self.reader.abandon().map_err(words)
-    }
-
-    fn waiting_points(&mut self) -> Result<u64, LedgerError> {
-        self.reader.backlog().map(|b| b.points).map_err(words)
-    }
-
-    fn stats(&mut self) -> (u64, u64) {
-        let stats = self.spool.stats();
-        (stats.bytes, stats.dropped)
     }
 }

@@ -112,7 +112,9 @@ pub async fn serve(
         }
     });
     let ending = shutdown.clone();
-    axum::serve(Listener { ready, address }, service).with_graceful_shutdown(async move { ending.cancelled().await }).await?;
+    axum::serve(Listener { ready, address }, service)
+        .with_graceful_shutdown(async move { ending.cancelled().await })
+        .await?;
     Ok(())
 }
 

@@ -25,12 +25,19 @@ pub fn socket(data: &std::path::Path, name: &str) -> PathBuf {
 }
 
 /// Serves one engine until told to stop.
-pub async fn run(data: PathBuf, settings: Settings, name: &str, socket: PathBuf, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    data: PathBuf,
+    settings: Settings,
+    name: &str,
+    socket: PathBuf,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let store = engines::open_store(data.clone(), &settings)?;
     let hub = Hub::new(rand::random());
     let spool = serve::open_spool(&data, &format!("worker-{name}"), &settings, store.clock().clone())?;
     let context = engines::context(&store, &settings, hub, spool, name)?;
-    let engine = engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
+    let engine =
+        engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
 
     if let Some(folder) = socket.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -80,4 +87,3 @@ fn watch_parent(shutdown: CancellationToken) {
         }
     });
 }
-

@@ -7,13 +7,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (folder, name) in [("box", "BOX"), ("telemetry", "TELEMETRY")] {
         let folder = root.join(folder);
         println!("cargo:rerun-if-changed={}", folder.display());
-        let mut files: Vec<_> = fs::read_dir(&folder)
-            .map(|d| d.filter_map(|e| e.ok().map(|e| e.path())).collect())
-            .unwrap_or_default();
+        let mut files: Vec<_> =
+            fs::read_dir(&folder).map(|d| d.filter_map(|e| e.ok().map(|e| e.path())).collect()).unwrap_or_default();
         files.retain(|f| {
-            f.file_name().and_then(|n| n.to_str()).is_some_and(|n| {
-                n.ends_with(".sql") && n.as_bytes().iter().take(4).all(u8::is_ascii_digit)
-            })
+            f.file_name()
+                .and_then(|n| n.to_str())
+                .is_some_and(|n| n.ends_with(".sql") && n.as_bytes().iter().take(4).all(u8::is_ascii_digit))
         });
         files.sort();
         writeln!(code, "/// Numbered migrations: file name and SQL.\npub const {name}: &[(&str, &str)] = &[")?;

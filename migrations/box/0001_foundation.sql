@@ -59,12 +59,12 @@ CREATE TABLE sys_outbox (
 
 -- Transactions of an earlier epoch that the cloud gave back and that no longer fit.
 CREATE TABLE sys_quarantine (
+    identity    TEXT PRIMARY KEY,                  -- hash under which it was first sealed
     epoch       INTEGER NOT NULL,
     sequence    INTEGER NOT NULL,
     document    TEXT NOT NULL,                     -- the whole transaction as JSON
     error       TEXT NOT NULL,
-    at          INTEGER NOT NULL,
-    PRIMARY KEY (epoch, sequence)
+    at          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE organizations_rows (

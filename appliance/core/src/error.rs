@@ -112,8 +112,10 @@ impl Problem {
 
     /// Our fault; `detail` goes to the log.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
-        let mut problem =
-            Self::new(Kind::Internal, "something went wrong on our side; try again, and name the request id if it stays");
+        let mut problem = Self::new(
+            Kind::Internal,
+            "something went wrong on our side; try again, and name the request id if it stays",
+        );
         problem.detail = Some(detail.to_string());
         problem
     }
@@ -136,7 +138,8 @@ impl IntoResponse for Problem {
         if let Some(detail) = &self.detail {
             tracing::warn!(kind = self.kind.code(), detail, "request failed");
         }
-        let body = ApiError { code: self.kind.code().to_owned(), message: self.message, fields: self.fields, request: None };
+        let body =
+            ApiError { code: self.kind.code().to_owned(), message: self.message, fields: self.fields, request: None };
         let mut response = (self.kind.status(), Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

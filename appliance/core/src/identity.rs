@@ -156,7 +156,10 @@ pub const BUILT_IN_ROLES: &[(&str, &[&str])] = &[
     ("owner", &["*"]),
     ("accountant", &["capital.*", "home.read", "sync.read", "audit.read"]),
     ("technician", &["pulse.*", "home.read", "sync.*", "audit.read", "settings.read"]),
-    ("viewer", &["capital.account.read", "capital.entry.read", "capital.report.read", "pulse.read", "home.read", "sync.read"]),
+    (
+        "viewer",
+        &["capital.account.read", "capital.entry.read", "capital.report.read", "pulse.read", "home.read", "sync.read"],
+    ),
 ];
 
 #[cfg(test)]

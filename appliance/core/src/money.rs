@@ -6,13 +6,13 @@ use rust_decimal::prelude::*;
 /// Decimal places of a currency (ISO 4217:2015, list one). Free codes (up to 24 characters) carry what is written.
 pub fn places(currency: &str) -> Option<u32> {
     Some(match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND" | "VUV"
-        | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         "CLF" | "UYW" => 4,
-        "AED" | "AUD" | "BGN" | "BRL" | "CAD" | "CHF" | "CNY" | "CZK" | "DKK" | "EUR" | "GBP" | "HKD" | "HUF" | "IDR"
-        | "ILS" | "INR" | "MXN" | "MYR" | "NOK" | "NZD" | "PHP" | "PLN" | "RON" | "SAR" | "SEK" | "SGD" | "THB"
-        | "TRY" | "TWD" | "UAH" | "USD" | "ZAR" => 2,
+        "AED" | "AUD" | "BGN" | "BRL" | "CAD" | "CHF" | "CNY" | "CZK" | "DKK" | "EUR" | "GBP" | "HKD" | "HUF"
+        | "IDR" | "ILS" | "INR" | "MXN" | "MYR" | "NOK" | "NZD" | "PHP" | "PLN" | "RON" | "SAR" | "SEK" | "SGD"
+        | "THB" | "TRY" | "TWD" | "UAH" | "USD" | "ZAR" => 2,
         _ => return None,
     })
 }

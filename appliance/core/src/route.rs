@@ -110,9 +110,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("only the standard methods are used");
-        let guarded = on(filter, handler).layer(middleware::from_fn(move |scope: Option<Extension<Scope>>, request: Request, next: Next| {
-            check(access, scope.map(|e| e.0), request, next)
-        }));
+        let guarded = on(filter, handler).layer(middleware::from_fn(
+            move |scope: Option<Extension<Scope>>, request: Request, next: Next| {
+                check(access, scope.map(|e| e.0), request, next)
+            },
+        ));
         self.router = self.router.route(path, guarded);
         self.list.push(Route { method, path, access, changes });
         self

@@ -43,7 +43,11 @@ async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn begin_totp(State(g): State<Gateway>, Extension(scope): Extension<Scope>, me: Option<Extension<Me>>) -> Result<Json<TotpSetup>, Problem> {
+async fn begin_totp(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    me: Option<Extension<Me>>,
+) -> Result<Json<TotpSetup>, Problem> {
     let me = person(me)?;
     Ok(Json(g.store.begin_totp(&scope, me.id, &me.email, &format!("SENT {}", me.organization.name)).await?))
 }
@@ -57,12 +61,20 @@ async fn confirm_totp(
     Ok(Json(g.store.confirm_totp(&scope, person(me)?.id, &request.code).await?))
 }
 
-async fn remove_totp(State(g): State<Gateway>, Extension(scope): Extension<Scope>, me: Option<Extension<Me>>) -> Result<StatusCode, Problem> {
+async fn remove_totp(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    me: Option<Extension<Me>>,
+) -> Result<StatusCode, Problem> {
     g.store.remove_totp(&scope, person(me)?.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn tokens(State(g): State<Gateway>, Extension(scope): Extension<Scope>, me: Option<Extension<Me>>) -> Result<Json<Vec<Token>>, Problem> {
+async fn tokens(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    me: Option<Extension<Me>>,
+) -> Result<Json<Vec<Token>>, Problem> {
     Ok(Json(g.store.tokens(&scope, person(me)?.id).await?))
 }
 

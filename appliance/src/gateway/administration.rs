@@ -61,7 +61,11 @@ async fn within_own_rights(g: &Gateway, scope: &Scope, role: Uuid) -> Result<(),
     let roles = g.store.roles(scope).await?;
     let rights = roles.into_iter().find(|r| r.id == role).map(|r| sent_core::identity::Rights(r.rights));
     let rights = rights.ok_or_else(|| Problem::field("role", "there is no such role"))?;
-    if scope.rights.include(&rights) { Ok(()) } else { Err(Problem::field("role", "this role can do more than you can")) }
+    if scope.rights.include(&rights) {
+        Ok(())
+    } else {
+        Err(Problem::field("role", "this role can do more than you can"))
+    }
 }
 
 async fn roles(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<Role>>, Problem> {

@@ -14,9 +14,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
-    extract::{
-        ConnectInfo, DefaultBodyLimit, Request, State, WebSocketUpgrade, connect_info::Connected,
-    },
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State, WebSocketUpgrade, connect_info::Connected},
     http::{HeaderMap, Method, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -30,10 +28,7 @@ use sent_core::{
     live::{self, Hub},
     route::{Access, Route, Routes},
 };
-use sent_store::{
-    Store,
-    identity::Stage,
-};
+use sent_store::{Store, identity::Stage};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
@@ -97,7 +92,10 @@ pub fn router(mut gateway: Gateway, engines: Routes, workers: Router) -> Router 
         .layer(DefaultBodyLimit::max(limit))
         .layer(middleware::from_fn_with_state(gateway, authenticate))
         .layer(CompressionLayer::new().br(false))
-        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("no-store"),
+        ))
         .merge(sent_assets::router())
         .layer(Extension(Secure(secure)))
 }
@@ -158,7 +156,9 @@ async fn identify(gateway: &Gateway, request: &mut Request) -> Result<(), Proble
     }
     if let Some(secret) = bearer(request.headers()) {
         let scope = gateway.store.token_scope(secret).await?;
-        let scope = scope.ok_or_else(|| Problem::new(Kind::Unauthenticated, "this token is unknown, ended, or its owner is locked"))?;
+        let scope = scope.ok_or_else(|| {
+            Problem::new(Kind::Unauthenticated, "this token is unknown, ended, or its owner is locked")
+        })?;
         request.extensions_mut().insert(scope);
         return Ok(());
     }
@@ -205,7 +205,13 @@ async fn list(State(gateway): State<Gateway>) -> Json<serde_json::Value> {
     Json(serde_json::json!(listed))
 }
 
-async fn websocket(State(gateway): State<Gateway>, headers: HeaderMap, scope: Option<Extension<Scope>>, cookie: Option<Extension<Cookie>>, upgrade: WebSocketUpgrade) -> Response {
+async fn websocket(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    scope: Option<Extension<Scope>>,
+    cookie: Option<Extension<Cookie>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     if foreign(&headers) {
         return Problem::new(Kind::Forbidden, "this connection comes from another site").into_response();
     }

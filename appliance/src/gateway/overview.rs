@@ -1,10 +1,6 @@
 //! The box's first page, and the sync badge.
 
-use axum::{
-    Extension, Json,
-    extract::State,
-    http::StatusCode,
-};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use sent_contract::{
     Level, Status,
     home::{Attention, Home},
@@ -51,7 +47,8 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
     let activity = g.store.audit(&scope, AuditFilter { limit: 12, ..AuditFilter::default() }).await?;
 
     let mut attention: Vec<Attention> = Vec::new();
-    let mut notice = |status: Status, title: String, link: &str| attention.push(Attention { status, title, link: link.to_owned() });
+    let mut notice =
+        |status: Status, title: String, link: &str| attention.push(Attention { status, title, link: link.to_owned() });
     for service in services.iter().filter(|s| s.status.level != Level::Ok) {
         notice(service.status.clone(), format!("{} needs attention", service.name), "/settings");
     }
@@ -63,10 +60,15 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
     let share = if total == 0 { 0.0 } else { used as f64 / total as f64 };
     if share > DISK.0 {
         let level = if share > DISK.1 { Level::Bad } else { Level::Warn };
-        notice(Status { level, cause: format!("disk {:.0} % full", share * 100.0), since: machine.at.0 }, "The disk is filling up".to_owned(), "/pulse");
+        notice(
+            Status { level, cause: format!("disk {:.0} % full", share * 100.0), since: machine.at.0 },
+            "The disk is filling up".to_owned(),
+            "/pulse",
+        );
     }
     let worst = attention.iter().map(|a| &a.status).max_by_key(|s| s.level);
-    let status = worst.cloned().unwrap_or(Status { level: Level::Ok, cause: "all is well".to_owned(), since: g.started.0 });
+    let status =
+        worst.cloned().unwrap_or(Status { level: Level::Ok, cause: "all is well".to_owned(), since: g.started.0 });
     Ok(Json(Home {
         status,
         name: identity.name,

@@ -36,7 +36,11 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     serde_json::from_slice(&bytes).map_err(|e| Problem::invalid(format!("the body is not what this route takes: {e}")))
 }
 
-async fn login(State(gateway): State<Gateway>, Extension(secure): Extension<Secure>, request: Request) -> Result<Response, Problem> {
+async fn login(
+    State(gateway): State<Gateway>,
+    Extension(secure): Extension<Secure>,
+    request: Request,
+) -> Result<Response, Problem> {
     let address = address(&request);
     let LoginRequest { email, password } = body(request).await?;
     let login = gateway.store.login(&email, &password, &address).await?;

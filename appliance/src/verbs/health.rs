@@ -96,7 +96,11 @@ pub fn doctor(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Re
     match report(data, settings, runtime) {
         Ok(report) => {
             say(true, "store", format!("{} entries, transaction {}", report.audit_entries, report.sequence));
-            say(report.running, "server", format!("{} {}", settings.gateway.listen, if report.running { "answers" } else { "does not answer" }));
+            say(
+                report.running,
+                "server",
+                format!("{} {}", settings.gateway.listen, if report.running { "answers" } else { "does not answer" }),
+            );
             say(report.quarantined == 0, "quarantine", format!("{} transactions", report.quarantined));
             let verification = super::open(data, settings)?.verify_audit_blocking()?;
             match verification.broken {

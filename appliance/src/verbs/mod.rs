@@ -154,7 +154,13 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
                 bail!("{} exists already", file.display());
             }
             let report = sent_store::backup(&open(data, settings)?, &file)?;
-            println!("{}: {} bytes, epoch {}, up to transaction {}", file.display(), report.bytes, report.epoch, report.sequence);
+            println!(
+                "{}: {} bytes, epoch {}, up to transaction {}",
+                file.display(),
+                report.bytes,
+                report.epoch,
+                report.sequence
+            );
             Ok(ExitCode::SUCCESS)
         }
         Verb::Restore { file } => {

@@ -1,10 +1,6 @@
 //! Making a stand-alone box, and its users.
 
-use std::{
-    io::Read as _,
-    path::Path,
-    process::ExitCode,
-};
+use std::{io::Read as _, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
@@ -101,7 +97,8 @@ pub fn init(init: Init, data: &Path, settings: &Settings, _runtime: &Runtime) ->
     store.initialise(NewBox { box_id: id::new(&*clock), name: name.clone(), organization, branch: Some(branch) })?;
     let mut scope = Scope::system(organization, "command line", &*clock);
     scope.branch = Some(branch);
-    let (title, currency, branch_name, timezone) = (init.organisation.clone(), init.currency, init.branch, init.timezone);
+    let (title, currency, branch_name, timezone) =
+        (init.organisation.clone(), init.currency, init.branch, init.timezone);
     store.write_blocking(&scope, "organization.create", move |tx| -> Result<(), StoreError> {
         found_organization(tx, &title, &currency, branch, &branch_name, &timezone, || id::new(&*clock))
     })?;
@@ -142,7 +139,13 @@ pub fn user(verb: UserVerb, data: &Path, settings: &Settings, runtime: &Runtime)
         UserVerb::Add { email, name, role: role_name, password_stdin } => {
             let (password, shown) = password(password_stdin)?;
             let role = role(&store, &scope, &role_name)?;
-            let new = NewUser { name: name.unwrap_or_else(|| email.clone()), email: email.clone(), password, role, branch: None };
+            let new = NewUser {
+                name: name.unwrap_or_else(|| email.clone()),
+                email: email.clone(),
+                password,
+                role,
+                branch: None,
+            };
             store.create_user_blocking(&scope, new).map_err(in_words)?;
             if let Some(password) = shown {
                 println!("login: {email}  password: {password}");

@@ -84,8 +84,14 @@ fn bare(count: u128) -> Result<f64, Box<dyn Error>> {
     db.execute_batch(include_str!("../../../migrations/box/0020_pulse.sql"))?;
     let organization = Uuid::from_u128(1).to_string();
     let (head_sql, line_sql) = (
-        format!("INSERT INTO alerts_rows {}", HEAD.replacen('(', "(organization_id, ", 1).replacen("(?1", "(?5, ?1", 1)),
-        format!("INSERT INTO notifications_rows {}", LINE.replacen('(', "(organization_id, ", 1).replacen("(?1", "(?5, ?1", 1)),
+        format!(
+            "INSERT INTO alerts_rows {}",
+            HEAD.replacen('(', "(organization_id, ", 1).replacen("(?1", "(?5, ?1", 1)
+        ),
+        format!(
+            "INSERT INTO notifications_rows {}",
+            LINE.replacen('(', "(organization_id, ", 1).replacen("(?1", "(?5, ?1", 1)
+        ),
     );
     let began = Instant::now();
     for n in 0..count {

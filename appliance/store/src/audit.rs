@@ -55,7 +55,8 @@ struct Link<'a> {
 fn link_hash(previous: &str, link: &Link<'_>) -> String {
     let mut hash = Sha256::new();
     let numbers = [link.sequence.to_be_bytes(), link.at.to_be_bytes()];
-    let texts = [previous, link.organization, link.branch, link.actor, link.actor_id, link.action, link.request, link.changes];
+    let texts =
+        [previous, link.organization, link.branch, link.actor, link.actor_id, link.action, link.request, link.changes];
     for number in numbers {
         hash.update(number);
     }
@@ -220,4 +221,3 @@ fn verify(db: &Connection) -> Result<Verification, StoreError> {
     }
     Ok(Verification { entries, broken: None })
 }
-

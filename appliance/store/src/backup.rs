@@ -90,7 +90,8 @@ pub fn restore(source: &Path, data: &Path) -> Result<BackupReport, StoreError> {
     let file = File::open(source).map_err(|e| StoreError::io(source, e))?;
     let bytes = file.metadata().map_err(|e| StoreError::io(source, e))?.len();
     let decoder = zstd::Decoder::new(file).map_err(|e| StoreError::io(source, e))?;
-    unpack(tar::Archive::new(decoder), data).map_err(|e| StoreError::Corrupt(format!("{} is no whole backup: {e}", source.display())))?;
+    unpack(tar::Archive::new(decoder), data)
+        .map_err(|e| StoreError::Corrupt(format!("{} is no whole backup: {e}", source.display())))?;
     if !connection::path(data).exists() {
         return Err(StoreError::Corrupt(format!("{} holds no box", source.display())));
     }
@@ -111,9 +112,15 @@ fn unpack<R: Read>(mut archive: tar::Archive<R>, data: &Path) -> std::io::Result
         let mut entry = entry?;
         let path: PathBuf = entry.path()?.into_owned();
         let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
-        let ours = path.components().next().is_some_and(|c| c.as_os_str() == FILE || PARTS.iter().any(|p| c.as_os_str() == *p));
+        let ours = path
+            .components()
+            .next()
+            .is_some_and(|c| c.as_os_str() == FILE || PARTS.iter().any(|p| c.as_os_str() == *p));
         if !plain || !ours || !(entry.header().entry_type().is_file() || entry.header().entry_type().is_dir()) {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{} does not belong there", path.display())));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                format!("{} does not belong there", path.display()),
+            ));
         }
         let target = data.join(&path);
         if entry.header().entry_type().is_dir() {

@@ -164,7 +164,9 @@ fn remember(recording: &mut Recording, table: usize, tracked: &Tracked, case: &P
         PreUpdateCase::Delete(old) | PreUpdateCase::Update { old_value_accessor: old, .. } => {
             let key = key_of(tracked, |i| old.get_old_column_value(i))?;
             if let Entry::Vacant(vacant) = recording.before.entry((table, key)) {
-                let values = all.map(|i| Value::try_from(old.get_old_column_value(column(i))?).map_err(rusqlite::Error::from)).collect::<Result<_, _>>()?;
+                let values = all
+                    .map(|i| Value::try_from(old.get_old_column_value(column(i))?).map_err(rusqlite::Error::from))
+                    .collect::<Result<_, _>>()?;
                 vacant.insert(Some(values));
             }
             if let PreUpdateCase::Update { new_value_accessor: new, .. } = case {
@@ -178,7 +180,10 @@ fn remember(recording: &mut Recording, table: usize, tracked: &Tracked, case: &P
     Ok(())
 }
 
-fn key_of<'a>(tracked: &Tracked, get: impl Fn(i32) -> rusqlite::Result<ValueRef<'a>>) -> rusqlite::Result<Vec<KeyValue>> {
+fn key_of<'a>(
+    tracked: &Tracked,
+    get: impl Fn(i32) -> rusqlite::Result<ValueRef<'a>>,
+) -> rusqlite::Result<Vec<KeyValue>> {
     tracked.identity.iter().map(|&i| get(column(i)).map(KeyValue::from)).collect()
 }
 

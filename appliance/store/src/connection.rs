@@ -119,7 +119,11 @@ pub(crate) fn open(data: &Path, session: &Session, writable: bool) -> Result<Con
 }
 
 /// Runs what has not run, refuses what was changed since, and derives the tenant views anew when anything ran.
-pub(crate) fn migrate(connection: &Connection, tables: &[Table], clock: &SharedClock) -> Result<Vec<Columns>, StoreError> {
+pub(crate) fn migrate(
+    connection: &Connection,
+    tables: &[Table],
+    clock: &SharedClock,
+) -> Result<Vec<Columns>, StoreError> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS sys_migrations (
             name TEXT PRIMARY KEY, hash TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID",

@@ -76,10 +76,10 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::Unavailable, "the disk is full: free some space; nothing was lost").with_retry_after(30)
             }
             StoreError::Refused(message) => Self::conflict(message),
-            StoreError::Duplicate(message) => {
-                Self::conflict("this is there already").with_detail(message)
+            StoreError::Duplicate(message) => Self::conflict("this is there already").with_detail(message),
+            StoreError::Sqlite(rusqlite::Error::QueryReturnedNoRows) => {
+                Self::new(Kind::NotFound, "there is no such row")
             }
-            StoreError::Sqlite(rusqlite::Error::QueryReturnedNoRows) => Self::new(Kind::NotFound, "there is no such row"),
             StoreError::Closed => Self::new(Kind::Unavailable, "the box is stopping").with_retry_after(5),
             other => Self::internal(other),
         }

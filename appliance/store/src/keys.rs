@@ -65,7 +65,12 @@ impl Keys {
     }
 
     /// Takes over the key the cloud keeps for an organisation.
-    pub fn import(&self, organization: Uuid, version: u32, key: [u8; sent_core::cipher::KEY]) -> Result<(), StoreError> {
+    pub fn import(
+        &self,
+        organization: Uuid,
+        version: u32,
+        key: [u8; sent_core::cipher::KEY],
+    ) -> Result<(), StoreError> {
         let old = self.rings.read().unwrap_or_else(|e| e.into_inner()).get(&organization).cloned();
         let ring = match old {
             Some(old) => {

@@ -22,8 +22,8 @@ mod outbox;
 mod reference;
 pub mod series;
 pub mod spool;
-pub mod test;
 mod tenancy;
+pub mod test;
 mod writer;
 
 pub use audit::{Fault, Filter as AuditFilter};

@@ -56,15 +56,19 @@ pub(crate) fn append(
         origin: origin.map(hash).transpose()?,
         changes: raw(own.clone().unwrap_or_else(|| audit_changes.to_owned()))?,
     };
-    let after = transaction.seal(
-        head.box_id,
-        Head { epoch: head.epoch, sequence: head.sequence, hash: hash(&head.hash)? },
-    );
+    let after =
+        transaction.seal(head.box_id, Head { epoch: head.epoch, sequence: head.sequence, hash: hash(&head.hash)? });
     insert(connection, head.epoch, &transaction, entry.sequence, own.as_deref())?;
     Ok((after.sequence, after.hash.to_string()))
 }
 
-fn insert(connection: &Connection, epoch: u64, t: &Transaction, audit_sequence: i64, own: Option<&str>) -> Result<(), StoreError> {
+fn insert(
+    connection: &Connection,
+    epoch: u64,
+    t: &Transaction,
+    audit_sequence: i64,
+    own: Option<&str>,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO sys_outbox (epoch, sequence, audit_sequence, previous_hash, hash, origin, changes)
@@ -119,7 +123,8 @@ fn read_row(r: &Row<'_>) -> Result<(Transaction, i64, bool), StoreError> {
 /// Transactions after `after` of the present epoch, in order, until `max_bytes` are reached (at least one).
 fn read(db: &Connection, after: u64, max_bytes: usize) -> Result<Vec<Transaction>, StoreError> {
     let head = connection::read_box(db)?.ok_or(StoreError::NotInitialised)?;
-    let mut statement = db.prepare_cached(&format!("{SELECT} WHERE o.epoch = ?1 AND o.sequence > ?2 ORDER BY o.sequence"))?;
+    let mut statement =
+        db.prepare_cached(&format!("{SELECT} WHERE o.epoch = ?1 AND o.sequence > ?2 ORDER BY o.sequence"))?;
     let mut rows = statement.query((signed(head.epoch), signed(after)))?;
     let mut batch = Vec::new();
     let mut bytes = 0;

@@ -63,7 +63,7 @@ impl Store {
             let db = &writer.connection;
             writer.session.privileged(|| {
                 let head = connection::read_box(db)?.ok_or(StoreError::NotInitialised)?;
-                if head.acknowledged > 0 || head.epoch > 1 {
+                if head.acknowledged > 0 || !head.epoch_open {
                     return Err(StoreError::Refused("this box belongs to a cloud already".into()));
                 }
                 let transaction = db.unchecked_transaction()?;
@@ -122,7 +122,8 @@ impl Store {
 
     /// How many given-back transactions did not fit.
     pub async fn quarantined(&self) -> Result<u64, StoreError> {
-        self.read_store_async(|db| Ok(unsigned(db.query_row("SELECT count(*) FROM sys_quarantine", [], |r| r.get(0))?))).await
+        self.read_store_async(|db| Ok(unsigned(db.query_row("SELECT count(*) FROM sys_quarantine", [], |r| r.get(0))?)))
+            .await
     }
 }
 
@@ -178,8 +179,8 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
         let known: i64 = writer.connection.query_row(
             "SELECT (SELECT count(*) FROM sys_outbox WHERE origin = ?1 OR hash = ?1)
                   + (SELECT count(*) FROM sys_state WHERE key = 'given-back:' || ?1)
-                  + (SELECT count(*) FROM sys_quarantine WHERE epoch = ?2 AND sequence = ?3)",
-            (&identity, signed(epoch), signed(transaction.sequence)),
+                  + (SELECT count(*) FROM sys_quarantine WHERE identity = ?1)",
+            [&identity],
             |r| r.get(0),
         )?;
         Ok(known > 0)
@@ -187,7 +188,11 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
     if known {
         return Ok(true);
     }
-    let scope = Scope { branch: transaction.branch_id, request: transaction.request_id, ..Scope::cloud(transaction.organization_id, &*writer.clock) };
+    let scope = Scope {
+        branch: transaction.branch_id,
+        request: transaction.request_id,
+        ..Scope::cloud(transaction.organization_id, &*writer.clock)
+    };
     let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
     let changes = sent_protocol::change::parse(&transaction.changes);
     let outcome = writer.write_as(&scope, "sync.given_back.apply", &terms, |tx| -> Result<(), StoreError> {
@@ -208,8 +213,8 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
             let now = writer.clock.now().0;
             writer.session.privileged(|| {
                 writer.connection.execute(
-                    "INSERT OR IGNORE INTO sys_quarantine (epoch, sequence, document, error, at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    (signed(epoch), signed(transaction.sequence), document, error.to_string(), now),
+                    "INSERT OR IGNORE INTO sys_quarantine (identity, epoch, sequence, document, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    (&identity, signed(epoch), signed(transaction.sequence), document, error.to_string(), now),
                 )
             })?;
             Ok(false)
@@ -251,14 +256,22 @@ fn condition(columns: &Columns, key: &Map<String, Value>, first: usize) -> Resul
     let mut text = "organization_id = ?1".to_owned();
     let mut values = Vec::new();
     for (n, name) in columns.table.key.iter().enumerate() {
-        let value = key.get(*name).ok_or_else(|| StoreError::Corrupt(format!("a key of {} has no {name}", columns.table.name)))?;
+        let value = key
+            .get(*name)
+            .ok_or_else(|| StoreError::Corrupt(format!("a key of {} has no {name}", columns.table.name)))?;
         text.push_str(&format!(" AND {} = ?{}", quoted(name), first + n));
         values.push(sql(value));
     }
     Ok((text, values))
 }
 
-fn upsert(tx: &Connection, columns: &Columns, organization: &str, key: &Map<String, Value>, values: &Map<String, Value>) -> Result<(), StoreError> {
+fn upsert(
+    tx: &Connection,
+    columns: &Columns,
+    organization: &str,
+    key: &Map<String, Value>,
+    values: &Map<String, Value>,
+) -> Result<(), StoreError> {
     if update(tx, columns, organization, key, values)? > 0 {
         return Ok(());
     }
@@ -277,18 +290,26 @@ fn upsert(tx: &Connection, columns: &Columns, organization: &str, key: &Map<Stri
     Ok(())
 }
 
-fn update(tx: &Connection, columns: &Columns, organization: &str, key: &Map<String, Value>, values: &Map<String, Value>) -> Result<usize, StoreError> {
+fn update(
+    tx: &Connection,
+    columns: &Columns,
+    organization: &str,
+    key: &Map<String, Value>,
+    values: &Map<String, Value>,
+) -> Result<usize, StoreError> {
     let values: Vec<_> = known(columns, values).into_iter().filter(|(n, _)| !columns.table.key.contains(n)).collect();
     let set: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{} = ?{}", quoted(n), i + 2)).collect();
     let (condition, key) = condition(columns, key, values.len() + 2)?;
-    let parameters = std::iter::once(Sql::Text(organization.to_owned())).chain(values.iter().map(|(_, v)| sql(v))).chain(key);
+    let parameters =
+        std::iter::once(Sql::Text(organization.to_owned())).chain(values.iter().map(|(_, v)| sql(v))).chain(key);
     if set.is_empty() {
         let text = format!("SELECT count(*) FROM {}_rows WHERE {condition}", columns.table.name);
         let n: i64 = tx.prepare_cached(&text)?.query_row(params_from_iter(parameters), |r| r.get(0))?;
         return Ok(usize::try_from(n).unwrap_or(0));
     }
     // An immutable table refuses even an update that changes nothing, so a row that is there already is only compared.
-    let same: Vec<String> = values.iter().enumerate().map(|(i, (n, _))| format!("{} IS ?{}", quoted(n), i + 2)).collect();
+    let same: Vec<String> =
+        values.iter().enumerate().map(|(i, (n, _))| format!("{} IS ?{}", quoted(n), i + 2)).collect();
     let text = format!("SELECT count(*) FROM {}_rows WHERE {condition} AND {}", columns.table.name, same.join(" AND "));
     let parameters: Vec<Sql> = parameters.collect();
     let there: i64 = tx.prepare_cached(&text)?.query_row(params_from_iter(parameters.iter()), |r| r.get(0))?;
@@ -299,7 +320,12 @@ fn update(tx: &Connection, columns: &Columns, organization: &str, key: &Map<Stri
     Ok(tx.prepare_cached(&text)?.execute(params_from_iter(parameters.iter()))?)
 }
 
-fn delete(tx: &Connection, columns: &Columns, organization: &str, key: &Map<String, Value>) -> Result<usize, StoreError> {
+fn delete(
+    tx: &Connection,
+    columns: &Columns,
+    organization: &str,
+    key: &Map<String, Value>,
+) -> Result<usize, StoreError> {
     let (condition, key) = condition(columns, key, 2)?;
     let text = format!("DELETE FROM {}_rows WHERE {condition}", columns.table.name);
     let parameters = std::iter::once(Sql::Text(organization.to_owned())).chain(key);

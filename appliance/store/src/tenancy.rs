@@ -77,7 +77,11 @@ impl Session {
         let (privileged, trusted) = (self.privileged.clone(), self.trusted.clone());
         connection.authorizer(Some(move |c: AuthContext<'_>| {
             let trusted = trusted.lock().unwrap_or_else(|e| e.into_inner()).clone();
-            if privileged.load(Ordering::Relaxed) || allowed(&c, &trusted) { Authorization::Allow } else { Authorization::Deny }
+            if privileged.load(Ordering::Relaxed) || allowed(&c, &trusted) {
+                Authorization::Allow
+            } else {
+                Authorization::Deny
+            }
         }))?;
         Ok(())
     }
@@ -90,7 +94,10 @@ fn allowed(c: &AuthContext<'_>, trusted: &HashSet<String>) -> bool {
         | AuthAction::Update { table_name, .. }
         | AuthAction::Delete { table_name } => {
             // A common table expression is an accessor too, so the accessor must be one of the schema's own.
-            c.accessor.is_some_and(|a| trusted.contains(a)) || !(table_name.ends_with("_rows") || table_name.starts_with("sys_") || table_name.starts_with("sqlite_"))
+            c.accessor.is_some_and(|a| trusted.contains(a))
+                || !(table_name.ends_with("_rows")
+                    || table_name.starts_with("sys_")
+                    || table_name.starts_with("sqlite_"))
         }
         AuthAction::Select
         | AuthAction::Function { .. }
@@ -171,7 +178,8 @@ fn read_columns(connection: &Connection, table: &Table) -> Result<Columns, Store
     if names.first().map(String::as_str) != Some("organization_id") {
         return Err(wrong("there is no base table whose first column is organization_id"));
     }
-    let position = |column: &&str| names.iter().position(|n| n == column).ok_or_else(|| wrong(&format!("no column {column}")));
+    let position =
+        |column: &&str| names.iter().position(|n| n == column).ok_or_else(|| wrong(&format!("no column {column}")));
     let key: Vec<usize> = table.key.iter().map(position).collect::<Result<_, _>>()?;
     let mut primary: Vec<usize> = found.iter().enumerate().filter(|(_, (_, pk))| *pk > 0).map(|(i, _)| i).collect();
     primary.retain(|i| *i != 0);
@@ -181,7 +189,10 @@ fn read_columns(connection: &Connection, table: &Table) -> Result<Columns, Store
         return Err(wrong("the declared key is not the primary key"));
     }
     let secret = table.secret.iter().map(position).collect::<Result<_, _>>()?;
-    let version = names.iter().position(|n| n == "version").filter(|_| matches!(table.class, SyncClass::Down | SyncClass::Proposal));
+    let version = names
+        .iter()
+        .position(|n| n == "version")
+        .filter(|_| matches!(table.class, SyncClass::Down | SyncClass::Proposal));
     if version.is_none() && table.class == SyncClass::Down {
         return Err(wrong("a table of class down needs a column version"));
     }

@@ -19,9 +19,19 @@ pub const NOON: Timestamp = Timestamp(1_795_435_200_000_000);
 pub fn store_with_clock(tables: &[Table]) -> Result<(TempDir, Store, Scope, Arc<ManualClock>), StoreError> {
     let folder = TempDir::new().map_err(|e| StoreError::io(std::path::Path::new("a temporary folder"), e))?;
     let clock = ManualClock::new(NOON);
-    let store = Store::open(Config { data: folder.path().to_owned(), tables: tables.to_vec(), clock: clock.clone(), readers: 2 })?;
+    let store = Store::open(Config {
+        data: folder.path().to_owned(),
+        tables: tables.to_vec(),
+        clock: clock.clone(),
+        readers: 2,
+    })?;
     let (organization, branch) = (Uuid::from_u128(0x0a), Uuid::from_u128(0x0b));
-    store.initialise(NewBox { box_id: Uuid::from_u128(0xb0), name: "test box".into(), organization, branch: Some(branch) })?;
+    store.initialise(NewBox {
+        box_id: Uuid::from_u128(0xb0),
+        name: "test box".into(),
+        organization,
+        branch: Some(branch),
+    })?;
     let mut scope = Scope::system(organization, "test", &*clock);
     scope.branch = Some(branch);
     organization_rows(&store, &scope, "Northwind Ltd", branch)?;
@@ -46,7 +56,10 @@ pub fn second_organization(store: &Store) -> Result<Scope, StoreError> {
 fn organization_rows(store: &Store, scope: &Scope, name: &'static str, branch: Uuid) -> Result<(), StoreError> {
     store.write_blocking(scope, "organization.create", move |tx| -> Result<(), StoreError> {
         tx.execute("INSERT INTO organizations (name, currency) VALUES (?1, 'EUR')", [name])?;
-        tx.execute("INSERT INTO branches (id, name, timezone) VALUES (?1, 'Harbour Street', 'Europe/Berlin')", [branch.to_string()])?;
+        tx.execute(
+            "INSERT INTO branches (id, name, timezone) VALUES (?1, 'Harbour Street', 'Europe/Berlin')",
+            [branch.to_string()],
+        )?;
         Ok(())
     })
 }

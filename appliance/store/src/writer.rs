@@ -126,8 +126,14 @@ impl Store {
         })?;
         let capture = Capture::install(&connection, &columns)?;
         let (committed, _) = broadcast::channel(1024);
-        let mut writer =
-            Writer { connection, session, capture, clock: config.clock.clone(), columns: columns.clone(), committed: committed.clone() };
+        let mut writer = Writer {
+            connection,
+            session,
+            capture,
+            clock: config.clock.clone(),
+            columns: columns.clone(),
+            committed: committed.clone(),
+        };
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("store-writer".into())
@@ -145,7 +151,15 @@ impl Store {
             .collect::<Result<Vec<_>, StoreError>>()?;
         let permits = Semaphore::new(readers.len());
         let keys = Keys::open(&config.data)?;
-        let inner = Inner { config, columns, keys, jobs: Mutex::new(Some(jobs)), readers: Mutex::new(readers), permits, committed };
+        let inner = Inner {
+            config,
+            columns,
+            keys,
+            jobs: Mutex::new(Some(jobs)),
+            readers: Mutex::new(readers),
+            permits,
+            committed,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -309,7 +323,8 @@ impl Inner {
         let result = (|| {
             let run = |sql: &str| reader.connection.execute_batch(sql).map_err(|e| E::from(StoreError::from(e)));
             run("BEGIN")?;
-            let result = if privileged { reader.session.privileged(|| f(&reader.connection)) } else { f(&reader.connection) };
+            let result =
+                if privileged { reader.session.privileged(|| f(&reader.connection)) } else { f(&reader.connection) };
             run("COMMIT")?;
             result
         })();
@@ -382,14 +397,30 @@ impl Writer {
     }
 
     /// Appends audit and outbox entries for what was recorded.
-    fn seal(&self, scope: &Scope, action: &'static str, terms: &Terms, now: Timestamp) -> Result<Option<Committed>, StoreError> {
+    fn seal(
+        &self,
+        scope: &Scope,
+        action: &'static str,
+        terms: &Terms,
+        now: Timestamp,
+    ) -> Result<Option<Committed>, StoreError> {
         self.session.privileged(|| {
             let Some(effect) = self.capture.effect(&self.connection)? else { return Ok(None) };
             let travels = effect.travels && terms.travels;
             let head = connection::read_box(&self.connection)?.ok_or(StoreError::NotInitialised)?;
             let entry = audit::append(&self.connection, &head, scope, action, now, &effect.audit)?;
             let sealed = if travels {
-                outbox::append(&self.connection, &head, scope, action, now, &entry, &effect.audit, effect.up, terms.origin.as_deref())?
+                outbox::append(
+                    &self.connection,
+                    &head,
+                    scope,
+                    action,
+                    now,
+                    &entry,
+                    &effect.audit,
+                    effect.up,
+                    terms.origin.as_deref(),
+                )?
             } else {
                 (head.sequence, head.hash.clone())
             };

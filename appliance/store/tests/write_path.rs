@@ -132,7 +132,10 @@ fn tenancy_holds_below_the_query() {
     store
         .write_blocking(&scope, "branch.delete", |tx| -> Result<(), StoreError> {
             tx.execute("DELETE FROM branches", [])?;
-            tx.execute("INSERT INTO branches (organization_id, id, name) VALUES (?1, 'z', 'smuggled')", [uuid::Uuid::from_u128(0x2a).to_string()])?;
+            tx.execute(
+                "INSERT INTO branches (organization_id, id, name) VALUES (?1, 'z', 'smuggled')",
+                [uuid::Uuid::from_u128(0x2a).to_string()],
+            )?;
             Ok(())
         })
         .expect("writes");
@@ -146,7 +149,10 @@ fn secrets_stay_out_of_the_audit_but_travel() {
     let before = store.identity().expect("a box");
     store
         .write_blocking(&scope, "user.create", |tx| -> Result<(), StoreError> {
-            tx.execute("INSERT INTO users (id, email, name, password_hash, role_id) VALUES ('u', 'a@b.c', 'A', 'HASH', 'r')", [])?;
+            tx.execute(
+                "INSERT INTO users (id, email, name, password_hash, role_id) VALUES ('u', 'a@b.c', 'A', 'HASH', 'r')",
+                [],
+            )?;
             tx.execute("INSERT INTO factors (user_id, secret) VALUES ('u', 'TOTP')", [])?;
             Ok(())
         })
@@ -171,9 +177,13 @@ fn the_audit_chain_names_the_first_broken_link() {
     let intact = store.verify_audit_blocking().expect("verifies");
     assert_eq!((intact.entries, intact.broken), (21, None));
     let raw = Connection::open(folder.path().join("business.sqlite")).expect("opens");
-    raw.execute_batch("DROP TRIGGER audit_rows_keep; UPDATE audit_rows SET action = 'x' WHERE sequence = 7").expect("tampers");
+    raw.execute_batch("DROP TRIGGER audit_rows_keep; UPDATE audit_rows SET action = 'x' WHERE sequence = 7")
+        .expect("tampers");
     assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(7));
-    raw.execute_batch("DROP TRIGGER audit_rows_stay; DELETE FROM sys_outbox; DELETE FROM audit_rows WHERE sequence = 5").expect("tampers");
+    raw.execute_batch(
+        "DROP TRIGGER audit_rows_stay; DELETE FROM sys_outbox; DELETE FROM audit_rows WHERE sequence = 5",
+    )
+    .expect("tampers");
     assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(5));
     raw.execute_batch("DELETE FROM audit_rows").expect("tampers");
     assert_eq!(store.verify_audit_blocking().expect("verifies").broken.map(|b| b.sequence), Some(1));
@@ -192,7 +202,13 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
     let data = place.path().join("restored");
     let restored = restore(&file, &data).expect("restores");
     assert_eq!(restored.epoch, 2);
-    let again = Store::open(sent_store::Config { data: data.clone(), tables: vec![], clock: store.clock().clone(), readers: 1 }).expect("opens");
+    let again = Store::open(sent_store::Config {
+        data: data.clone(),
+        tables: vec![],
+        clock: store.clock().clone(),
+        readers: 1,
+    })
+    .expect("opens");
     let identity = again.identity().expect("a box");
     assert_eq!((identity.epoch, identity.sequence, identity.previous_epoch, identity.previous_sequence), (2, 2, 1, 2));
     let waiting = again.outbox_blocking(0, 1 << 20).expect("reads");
@@ -226,7 +242,8 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
 
     let data = place.path().join("restored");
     restore(&file, &data).expect("restores");
-    let again = Store::open(sent_store::Config { data, tables: vec![], clock: store.clock().clone(), readers: 1 }).expect("opens");
+    let again = Store::open(sent_store::Config { data, tables: vec![], clock: store.clock().clone(), readers: 1 })
+        .expect("opens");
     let only_second = again.apply_given_back(1, vec![lost[1].clone()]).await.expect("applies");
     assert_eq!((only_second.applied, only_second.quarantined), (0, 1));
     for _ in 0..2 {
@@ -301,7 +318,12 @@ fn a_wrong_declaration_is_refused() {
         Table::new("recovery_codes", &["user_id", "digest"], SyncClass::Down),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let result = Store::open(sent_store::Config { data: folder.path().into(), tables: vec![table], clock: clock.clone(), readers: 1 });
+        let result = Store::open(sent_store::Config {
+            data: folder.path().into(),
+            tables: vec![table],
+            clock: clock.clone(),
+            readers: 1,
+        });
         assert!(matches!(result, Err(StoreError::Corrupt(_))), "{}", table.name);
     }
 }

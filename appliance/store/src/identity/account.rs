@@ -26,7 +26,13 @@ fn field(user: &str) -> Field<'_> {
 
 impl Store {
     /// Changes one's own password; the present one must be given. Other sessions end.
-    pub async fn change_password(&self, scope: &Scope, user: Uuid, current: String, new: String) -> Result<(), Problem> {
+    pub async fn change_password(
+        &self,
+        scope: &Scope,
+        user: Uuid,
+        current: String,
+        new: String,
+    ) -> Result<(), Problem> {
         let hash = self
             .read(scope, move |db| -> Result<String, StoreError> {
                 Ok(db.query_row("SELECT password_hash FROM users WHERE id = ?1", [user.to_string()], |r| r.get(0))?)
@@ -67,7 +73,8 @@ impl Store {
                 return Err(Problem::conflict("a second factor is set up already; remove it first"));
             }
             tx.execute("DELETE FROM factors WHERE user_id = ?1", [&key]).map_err(StoreError::from)?;
-            tx.execute("INSERT INTO factors (user_id, secret) VALUES (?1, ?2)", (&key, &text)).map_err(StoreError::from)?;
+            tx.execute("INSERT INTO factors (user_id, secret) VALUES (?1, ?2)", (&key, &text))
+                .map_err(StoreError::from)?;
             Ok(())
         })
         .await?;
@@ -87,10 +94,15 @@ impl Store {
             let step = secrets::check_totp(secret, &code, now)
                 .ok_or_else(|| Problem::field("code", "this code is wrong; check the clock of your phone"))?;
             let store = |e: rusqlite::Error| Problem::from(StoreError::from(e));
-            tx.execute("UPDATE factors SET confirmed = 1, last_step = ?2 WHERE user_id = ?1", (&key, step_number(step))).map_err(store)?;
+            tx.execute(
+                "UPDATE factors SET confirmed = 1, last_step = ?2 WHERE user_id = ?1",
+                (&key, step_number(step)),
+            )
+            .map_err(store)?;
             tx.execute("DELETE FROM recovery_codes WHERE user_id = ?1", [&key]).map_err(store)?;
             for digest in digests {
-                tx.execute("INSERT INTO recovery_codes (user_id, digest) VALUES (?1, ?2)", (&key, digest)).map_err(store)?;
+                tx.execute("INSERT INTO recovery_codes (user_id, digest) VALUES (?1, ?2)", (&key, digest))
+                    .map_err(store)?;
             }
             Ok(())
         })
@@ -120,10 +132,18 @@ impl Store {
         self.write(scope, "session.code", move |tx| -> Result<bool, Problem> {
             let store = |e: rusqlite::Error| Problem::from(StoreError::from(e));
             let unused: i64 = tx
-                .query_row("SELECT count(*) FROM recovery_codes WHERE user_id = ?1 AND digest = ?2 AND used_at IS NULL", (&key, &digest), |r| r.get(0))
+                .query_row(
+                    "SELECT count(*) FROM recovery_codes WHERE user_id = ?1 AND digest = ?2 AND used_at IS NULL",
+                    (&key, &digest),
+                    |r| r.get(0),
+                )
                 .map_err(store)?;
             if unused > 0 {
-                tx.execute("UPDATE recovery_codes SET used_at = ?3 WHERE user_id = ?1 AND digest = ?2", (&key, &digest, now.0)).map_err(store)?;
+                tx.execute(
+                    "UPDATE recovery_codes SET used_at = ?3 WHERE user_id = ?1 AND digest = ?2",
+                    (&key, &digest, now.0),
+                )
+                .map_err(store)?;
                 return Ok(true);
             }
             let Some((text, last)) = read_factor(tx, &key, 1)? else { return Ok(false) };
@@ -161,7 +181,12 @@ impl Store {
     }
 
     /// Makes a token with a subset of its owner's rights. The secret is in the answer and nowhere else.
-    pub async fn create_token(&self, scope: &Scope, user: Uuid, request: TokenRequest) -> Result<CreatedToken, Problem> {
+    pub async fn create_token(
+        &self,
+        scope: &Scope,
+        user: Uuid,
+        request: TokenRequest,
+    ) -> Result<CreatedToken, Problem> {
         let rights = Rights(request.rights);
         if request.name.trim().is_empty() || request.name.len() > 100 {
             return Err(Problem::field("name", "say what the token is for, in at most 100 characters"));
@@ -199,7 +224,11 @@ impl Store {
     pub async fn delete_token(&self, scope: &Scope, user: Uuid, token: Uuid) -> Result<(), Problem> {
         self.write(scope, "token.delete", move |tx| -> Result<(), Problem> {
             let there: i64 = tx
-                .query_row("SELECT count(*) FROM api_tokens WHERE id = ?1 AND user_id = ?2", (token.to_string(), user.to_string()), |r| r.get(0))
+                .query_row(
+                    "SELECT count(*) FROM api_tokens WHERE id = ?1 AND user_id = ?2",
+                    (token.to_string(), user.to_string()),
+                    |r| r.get(0),
+                )
                 .map_err(StoreError::from)?;
             if there == 0 {
                 return Err(Problem::not_found("token"));
@@ -213,9 +242,11 @@ impl Store {
 
 fn read_factor(db: &Connection, user: &str, confirmed: i64) -> Result<Option<(String, i64)>, StoreError> {
     Ok(db
-        .query_row("SELECT secret, last_step FROM factors WHERE user_id = ?1 AND confirmed >= ?2", (user, confirmed), |r| {
-            Ok((r.get(0)?, r.get(1)?))
-        })
+        .query_row(
+            "SELECT secret, last_step FROM factors WHERE user_id = ?1 AND confirmed >= ?2",
+            (user, confirmed),
+            |r| Ok((r.get(0)?, r.get(1)?)),
+        )
         .optional()?)
 }
 

@@ -18,7 +18,10 @@ pub fn found_organization(
     mut new_id: impl FnMut() -> Uuid,
 ) -> Result<(), StoreError> {
     tx.execute("INSERT INTO organizations (name, currency) VALUES (?1, ?2)", (name, currency))?;
-    tx.execute("INSERT INTO branches (id, name, timezone) VALUES (?1, ?2, ?3)", (branch.to_string(), branch_name, timezone))?;
+    tx.execute(
+        "INSERT INTO branches (id, name, timezone) VALUES (?1, ?2, ?3)",
+        (branch.to_string(), branch_name, timezone),
+    )?;
     for (role, rights) in secrets::BUILT_IN_ROLES {
         let rights = serde_json::to_string(rights).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         tx.execute("INSERT INTO roles (id, name, rights) VALUES (?1, ?2, ?3)", (new_id().to_string(), role, rights))?;
@@ -34,7 +37,11 @@ pub fn find_user(db: &Connection, email: &str) -> Result<Option<Uuid>, StoreErro
 
 fn check_email(email: &str) -> Result<(), Problem> {
     let (user, host) = email.split_once('@').unwrap_or(("", ""));
-    if user.is_empty() || host.is_empty() || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if user.is_empty()
+        || host.is_empty()
+        || email.len() > 254
+        || email.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
         return Err(Problem::field("email", "this is no e-mail address"));
     }
     Ok(())
@@ -72,9 +79,11 @@ impl Store {
             .read_store_async(move |db| {
                 let _ = organization;
                 let mut statement = db.prepare_cached("SELECT at FROM sys_seen WHERE subject = ?1")?;
-                ids.iter()
-                    .map(|id| Ok(statement.query_row([id], |r| r.get::<_, i64>(0)).optional()?))
-                    .collect::<Result<Vec<_>, StoreError>>()
+                ids.iter().map(|id| Ok(statement.query_row([id], |r| r.get::<_, i64>(0)).optional()?)).collect::<Result<
+                    Vec<_>,
+                    StoreError,
+                >>(
+                )
             })
             .await?;
         for (user, seen) in users.iter_mut().zip(seen) {
@@ -172,7 +181,9 @@ impl Store {
 }
 
 /// Runs work that burns CPU off the async threads.
-pub(super) async fn off_thread<T: Send + 'static>(f: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn off_thread<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     tokio::task::spawn_blocking(f).await.map_err(Problem::internal)?
 }
 
@@ -209,7 +220,17 @@ fn list(db: &Connection, id: Option<Uuid>) -> Result<Vec<User>, StoreError> {
             (Some(id), Some(name)) => Some(Named { id: uuid(&id)?, name }),
             _ => None,
         };
-        Ok(User { id: uuid(&id)?, email, name, role: Named { id: uuid(&role_id)?, name: role }, branch, disabled, totp, last_login: None, pending })
+        Ok(User {
+            id: uuid(&id)?,
+            email,
+            name,
+            role: Named { id: uuid(&role_id)?, name: role },
+            branch,
+            disabled,
+            totp,
+            last_login: None,
+            pending,
+        })
     })
     .collect()
 }

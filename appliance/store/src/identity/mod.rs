@@ -8,5 +8,5 @@ mod directory;
 mod session;
 
 pub use account::{CreatedSecrets, TokenRequest};
-pub use directory::{found_organization, find_user};
+pub use directory::{find_user, found_organization};
 pub use session::{Login, Session, Stage};

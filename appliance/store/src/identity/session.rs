@@ -211,10 +211,14 @@ impl Store {
         let since = self.clock().now().plus_seconds(-WINDOW_SECONDS);
         let counts = self
             .read_store_async(move |db| {
-                let mut statement = db.prepare_cached("SELECT count(*), min(at) FROM sys_attempts WHERE subject = ?1 AND at > ?2")?;
+                let mut statement =
+                    db.prepare_cached("SELECT count(*), min(at) FROM sys_attempts WHERE subject = ?1 AND at > ?2")?;
                 subjects
                     .iter()
-                    .map(|s| Ok(statement.query_row((s, since.0), |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))?))
+                    .map(|s| {
+                        Ok(statement
+                            .query_row((s, since.0), |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))?)
+                    })
                     .collect::<Result<Vec<_>, StoreError>>()
             })
             .await?;
@@ -222,8 +226,11 @@ impl Store {
             if failures >= limit {
                 let wait = (first.unwrap_or(since.0) - since.0) / 1_000_000;
                 let wait = u32::try_from(wait.clamp(1, WINDOW_SECONDS)).unwrap_or(60);
-                return Err(Problem::new(Kind::TooMany, format!("too many failed logins; try again in {} minutes", wait.div_ceil(60)))
-                    .with_retry_after(wait));
+                return Err(Problem::new(
+                    Kind::TooMany,
+                    format!("too many failed logins; try again in {} minutes", wait.div_ceil(60)),
+                )
+                .with_retry_after(wait));
             }
         }
         Ok(())
@@ -283,7 +290,13 @@ fn find_account(db: &Connection, email: &str) -> Result<Option<Account>, StoreEr
     Ok(Some(Account { id: uuid(&id)?, organization: uuid(&organization)?, name, password_hash, disabled, totp }))
 }
 
-fn read_session(db: &Connection, digest: &str, csrf: &str, now: Timestamp, request: Uuid) -> Result<Option<(Session, Timestamp)>, StoreError> {
+fn read_session(
+    db: &Connection,
+    digest: &str,
+    csrf: &str,
+    now: Timestamp,
+    request: Uuid,
+) -> Result<Option<(Session, Timestamp)>, StoreError> {
     let row = db
         .prepare_cached(
             "SELECT s.stage, s.seen_at, u.id, u.email, u.name, o.organization_id, o.name, r.name, r.rights, b.id, b.name,
@@ -305,7 +318,8 @@ fn read_session(db: &Connection, digest: &str, csrf: &str, now: Timestamp, reque
             },
         )
         .optional()?;
-    let Some(([stage, user, email, name, organization, organization_name, role, rights], branch, seen, totp)) = row else {
+    let Some(([stage, user, email, name, organization, organization_name, role, rights], branch, seen, totp)) = row
+    else {
         return Ok(None);
     };
     let rights: Vec<String> = serde_json::from_str(&rights).unwrap_or_default();
