@@ -4,20 +4,33 @@
 //! interval, so that a peak between two kept points still counts. What costs more (disks, temperatures, the list of
 //! processes) is read once an interval.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 
-use sent_core::Timestamp;
+use sent_core::{
+    Timestamp,
+    clock::{SharedClock, SystemClock},
+};
 use sent_protocol::series::series_id;
 use sysinfo::{
     Components, CpuRefreshKind, Disks, MemoryRefreshKind, Networks, ProcessRefreshKind, ProcessesToUpdate, RefreshKind,
     System,
 };
-use tokio::time::Instant;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
 
-use crate::model::{
-    SECOND,
-    counter::{Counter, Width},
-    sample::{SELF, Sample},
+use crate::{
+    model::{
+        SECOND,
+        counter::{Counter, Width},
+        sample::{SELF, Sample},
+    },
+    recorder::Recorder,
 };
 
 /// Processes that are shown by processor time and as many by memory.
@@ -181,6 +194,52 @@ impl Probe {
     }
 }
 
+/// Measures the box every second until it is told to stop; the means of `keep` readings are kept. Fails when the machine
+/// cannot be read.
+pub async fn measure(
+    recorder: &Recorder,
+    clock: &SharedClock,
+    keep: u32,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let broken = |e| format!("this machine cannot be measured; the log says why: {e}");
+    let mut probe = spawn_blocking(Probe::new).await.map_err(broken)??;
+    let mut watch = ClockWatch::default();
+    let mut means = Means::default();
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for n in 0u64.. {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = ticks.tick() => {}
+        }
+        let at = clock.now().0;
+        // The second reading is the first with rates: the pages are full from then on.
+        let full = n % u64::from(keep) == 1 % u64::from(keep);
+        // Reading a disk may take long; the runtime's threads are not for that.
+        let read = spawn_blocking(move || {
+            let quick = probe.quick(at);
+            let slow = if full { probe.slow(at) } else { Vec::new() };
+            (probe, quick, slow)
+        });
+        let (back, quick, slow) = read.await.map_err(broken)?;
+        probe = back;
+        if n > 0 {
+            // The load of processors is a difference: the first reading has none.
+            means.add(&quick);
+        }
+        if full {
+            recorder.record(at, means.take());
+            recorder.record(at, slow);
+            recorder.record(at, vec![watch.offset(Instant::now(), SystemClock::raw())]);
+        }
+        if n > 0 {
+            recorder.glance(at, quick);
+        }
+    }
+    Ok(())
+}
+
 fn share(percent: f32) -> f64 {
     (f64::from(percent) / 100.0).clamp(0.0, 1.0)
 }
@@ -244,8 +303,6 @@ impl ClockWatch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn value(samples: &[Sample], metric: &str) -> Option<f64> {

@@ -173,8 +173,8 @@ impl Recorder {
     pub fn all(&self) -> Vec<Known> {
         let mut all: Vec<Known> = self.table().series.values().cloned().collect();
         all.sort_by(|a, b| {
-            let key = |k: &Known| (k.definition.name.clone(), k.definition.labels.clone());
-            a.host().cmp(b.host()).then_with(|| key(a).cmp(&key(b)))
+            let (left, right) = (&a.definition, &b.definition);
+            a.host().cmp(b.host()).then_with(|| left.name.cmp(&right.name)).then_with(|| left.labels.cmp(&right.labels))
         });
         all
     }

@@ -16,24 +16,18 @@ use sent_contract::{
     Level, Page, Status, Uuid,
     pulse::{Alert, Check, Host, LivePoints, NewCheck, QueryAnswer, Rule, Series, Silence},
 };
-use sent_core::{
-    Problem, Scope,
-    clock::{SharedClock, SystemClock},
-    error::Kind,
-    id,
-    live::Hub,
-};
+use sent_core::{Problem, Scope, clock::SharedClock, error::Kind, id, live::Hub};
 use sent_store::{Store, StoreError};
 use tokio::{
     sync::{Notify, mpsc},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     alert::{Evaluator, Outcome},
     book::{Book, refuse, written},
-    host::{ClockWatch, Means, Probe},
+    host,
     model::{SECOND, rule},
     notify::Notifier,
     recorder::{Known, Reader, Recorder, SeriesError, Sink},
@@ -51,6 +45,8 @@ const RELOAD_EVERY: Duration = Duration::from_secs(15);
 const SHOWN: i64 = 30 * 86_400 * SECOND;
 /// Points in one push to the pages.
 const MOST_LIVE: usize = 1_000;
+/// Series in one list; a filter finds the others.
+const MOST_LISTED: usize = 5_000;
 /// Series in one query, and points of each.
 const MOST_QUERIED: (usize, usize) = (200, 10_000);
 
@@ -84,6 +80,8 @@ pub struct Service {
     changes: Mutex<Option<mpsc::UnboundedReceiver<Changed>>>,
     notify: Arc<Notify>,
     trouble: Mutex<Option<(String, i64)>>,
+    /// What will not mend itself in this life of the process.
+    lasting: Mutex<Option<(String, i64)>>,
     started: i64,
 }
 
@@ -122,6 +120,7 @@ impl Service {
             changes: Mutex::new(Some(changes)),
             notify,
             trouble: Mutex::default(),
+            lasting: Mutex::default(),
             started,
         }))
     }
@@ -136,7 +135,7 @@ impl Service {
         self.restore().await?;
         let changes = lock(&self.changes).take();
         tokio::join!(
-            self.clone().measure_host(stop.clone()),
+            self.measure_host(stop.clone()),
             self.runner.clone().run(stop.clone()),
             self.notifier.run(stop.clone()),
             self.beats(stop.clone()),
@@ -426,7 +425,10 @@ impl Service {
                     words.iter().all(|word| text.contains(word))
                 })
         };
-        page(self.recorder.all().into_iter().filter(wanted).map(view::series).collect())
+        let mut found: Vec<Known> = self.recorder.all().into_iter().filter(wanted).collect();
+        let total = Some(found.len() as u64);
+        found.truncate(MOST_LISTED);
+        Page { items: found.into_iter().map(view::series).collect(), next: None, total }
     }
 
     /// Points of series between two times.
@@ -481,8 +483,9 @@ impl Service {
     /// The engine's health.
     pub fn health(&self) -> Status {
         let dropped = self.recorder.dropped();
-        match &*lock(&self.trouble) {
-            Some((cause, since)) => Status { level: Level::Bad, cause: cause.clone(), since: *since },
+        let trouble = lock(&self.trouble).clone().or_else(|| lock(&self.lasting).clone());
+        match trouble {
+            Some((cause, since)) => Status { level: Level::Bad, cause, since },
             None if dropped > 0 => Status {
                 level: Level::Warn,
                 cause: format!("{dropped} measurements did not fit into memory"),
@@ -493,46 +496,10 @@ impl Service {
     }
 
     /// Measures the box itself.
-    async fn measure_host(self: Arc<Self>, stop: CancellationToken) {
-        let mut probe = match tokio::task::spawn_blocking(Probe::new).await {
-            Ok(Ok(probe)) => probe,
-            Ok(Err(cause)) => return self.in_trouble(cause),
-            Err(e) => return self.in_trouble(format!("this machine cannot be measured: {e}")),
-        };
-        let mut watch = ClockWatch::default();
-        let mut means = Means::default();
-        let mut ticks = interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for n in 0u64.. {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let at = self.clock.now().0;
-            // The second reading is the first with rates: the page is full from then on.
-            let full = n % u64::from(self.parts.settings.interval) == 1 % u64::from(self.parts.settings.interval);
-            // Reading a disk may take long; the runtime's threads are not for that.
-            let read = tokio::task::spawn_blocking(move || {
-                let quick = probe.quick(at);
-                let slow = if full { probe.slow(at) } else { Vec::new() };
-                (probe, quick, slow)
-            });
-            let Ok((back, quick, slow)) = read.await else {
-                return self.in_trouble("this machine cannot be measured any more; the log says why".to_owned());
-            };
-            probe = back;
-            if n > 0 {
-                // Processors' load is a difference: the first reading has none.
-                means.add(&quick);
-            }
-            if full {
-                self.recorder.record(at, means.take());
-                self.recorder.record(at, slow);
-                self.recorder.record(at, vec![watch.offset(Instant::now(), SystemClock::raw())]);
-            }
-            if n > 0 {
-                self.recorder.glance(at, quick);
-            }
+    async fn measure_host(&self, stop: CancellationToken) {
+        let measured = host::measure(&self.recorder, &self.clock, self.parts.settings.interval, stop).await;
+        if let Err(cause) = measured {
+            self.in_trouble(cause);
         }
     }
 
@@ -691,7 +658,7 @@ impl Service {
 
     fn in_trouble(&self, cause: String) {
         tracing::error!(cause, "measuring is in trouble");
-        *lock(&self.trouble) = Some((cause, self.clock.now().0));
+        *lock(&self.lasting) = Some((cause, self.clock.now().0));
     }
 
     fn scope(&self) -> Scope {

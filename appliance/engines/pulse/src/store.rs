@@ -135,6 +135,11 @@ fn rows<T>(
     Ok(found)
 }
 
+/// Whether a row is there. SQLite does not count what a statement changes through a view, so writes ask before.
+fn there(c: &Connection, sql: &str, p: impl rusqlite::Params) -> Result<bool> {
+    Ok(c.prepare_cached(sql)?.exists(p)?)
+}
+
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         id: uuid(row, 0)?,
@@ -179,8 +184,13 @@ pub fn put_check(
 
 /// Removes a check; false when there is none.
 pub fn delete_check(tx: &Tx<'_>, id: Uuid) -> Result<bool> {
-    tx.execute("DELETE FROM check_states WHERE check_id = ?1", [id.to_string()])?;
-    Ok(tx.execute("DELETE FROM checks WHERE id = ?1", [id.to_string()])? > 0)
+    let id = id.to_string();
+    if !there(tx, "SELECT 1 FROM checks WHERE id = ?1", [&id])? {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM check_states WHERE check_id = ?1", [&id])?;
+    tx.execute("DELETE FROM checks WHERE id = ?1", [&id])?;
+    Ok(true)
 }
 
 /// How checks stood when that last changed.
@@ -197,14 +207,15 @@ pub fn states(c: &Connection) -> Result<HashMap<Uuid, State>> {
 /// Keeps how a check stands. A check that is gone has no state.
 pub fn put_state(tx: &Tx<'_>, id: Uuid, state: &State) -> Result<()> {
     let id = id.to_string();
-    let there: bool = tx.query_row("SELECT EXISTS (SELECT 1 FROM checks WHERE id = ?1)", [&id], |row| row.get(0))?;
-    if !there {
+    if !there(tx, "SELECT 1 FROM checks WHERE id = ?1", [&id])? {
         return Ok(());
     }
-    let values = params![id, level_name(state.level), state.cause, state.since];
-    if tx.execute("UPDATE check_states SET level = ?2, cause = ?3, since = ?4 WHERE check_id = ?1", values)? == 0 {
-        tx.execute("INSERT INTO check_states (check_id, level, cause, since) VALUES (?1, ?2, ?3, ?4)", values)?;
-    }
+    let sql = if there(tx, "SELECT 1 FROM check_states WHERE check_id = ?1", [&id])? {
+        "UPDATE check_states SET level = ?2, cause = ?3, since = ?4 WHERE check_id = ?1"
+    } else {
+        "INSERT INTO check_states (check_id, level, cause, since) VALUES (?1, ?2, ?3, ?4)"
+    };
+    tx.execute(sql, params![id, level_name(state.level), state.cause, state.since])?;
     Ok(())
 }
 
@@ -251,6 +262,9 @@ pub fn rules(c: &Connection) -> Result<Vec<Rule>> {
 
 /// Adds a rule or replaces it; false when the one to replace is not there.
 pub fn put_rule(tx: &Tx<'_>, rule: &Rule, exists: bool) -> Result<bool> {
+    if exists && !there(tx, "SELECT 1 FROM rules WHERE id = ?1", [rule.id.to_string()])? {
+        return Ok(false);
+    }
     let sql = if exists {
         "UPDATE rules SET name = ?2, metric = ?3, labels = ?4, condition = ?5, \"raise\" = ?6, clear = ?7, hold_seconds = ?8, \
          severity = ?9, notify = ?10, escalate_after = ?11, escalate_to = ?12, paused = ?13 WHERE id = ?1"
@@ -258,7 +272,7 @@ pub fn put_rule(tx: &Tx<'_>, rule: &Rule, exists: bool) -> Result<bool> {
         "INSERT INTO rules (id, name, metric, labels, condition, \"raise\", clear, hold_seconds, severity, notify, \
          escalate_after, escalate_to, paused) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
     };
-    let changed = tx.execute(
+    tx.execute(
         sql,
         params![
             rule.id.to_string(),
@@ -276,12 +290,14 @@ pub fn put_rule(tx: &Tx<'_>, rule: &Rule, exists: bool) -> Result<bool> {
             rule.paused,
         ],
     )?;
-    Ok(!exists || changed > 0)
+    Ok(true)
 }
 
 /// Removes a rule; false when there is none.
 pub fn delete_rule(tx: &Tx<'_>, id: Uuid) -> Result<bool> {
-    Ok(tx.execute("DELETE FROM rules WHERE id = ?1", [id.to_string()])? > 0)
+    let there = there(tx, "SELECT 1 FROM rules WHERE id = ?1", [id.to_string()])?;
+    tx.execute("DELETE FROM rules WHERE id = ?1", [id.to_string()])?;
+    Ok(there)
 }
 
 /// All silences that are not over, the next to end first.
@@ -319,7 +335,9 @@ pub fn add_silence(tx: &Tx<'_>, silence: &Silence) -> Result<()> {
 
 /// Removes a silence; false when there is none.
 pub fn delete_silence(tx: &Tx<'_>, id: Uuid) -> Result<bool> {
-    Ok(tx.execute("DELETE FROM silences WHERE id = ?1", [id.to_string()])? > 0)
+    let there = there(tx, "SELECT 1 FROM silences WHERE id = ?1", [id.to_string()])?;
+    tx.execute("DELETE FROM silences WHERE id = ?1", [id.to_string()])?;
+    Ok(there)
 }
 
 fn alert_row(row: &Row<'_>) -> rusqlite::Result<AlertRow> {
@@ -365,9 +383,13 @@ pub fn open_alerts(c: &Connection) -> Result<HashMap<Uuid, bool>> {
 
 /// Somebody takes care of an open alert; false when there is none that nobody had taken yet.
 pub fn acknowledge(tx: &Tx<'_>, id: Uuid, who: &str) -> Result<bool> {
-    let sql = "UPDATE alerts SET state = 'acknowledged', acknowledged_by = ?2 \
-               WHERE id = ?1 AND resolved_at IS NULL AND acknowledged_by IS NULL";
-    Ok(tx.execute(sql, params![id.to_string(), who])? > 0)
+    let open = "SELECT 1 FROM alerts WHERE id = ?1 AND resolved_at IS NULL AND acknowledged_by IS NULL";
+    if !there(tx, open, [id.to_string()])? {
+        return Ok(false);
+    }
+    let sql = "UPDATE alerts SET state = 'acknowledged', acknowledged_by = ?2 WHERE id = ?1";
+    tx.execute(sql, params![id.to_string(), who])?;
+    Ok(true)
 }
 
 /// Ends an alert that nothing watches any more.
@@ -397,14 +419,13 @@ pub fn apply(tx: &Tx<'_>, outcomes: &[Outcome], memory: &[Kept], mut fresh: impl
             tx.execute("DELETE FROM alert_machines WHERE rule_id = ?1 AND series = ?2", params![key.0, key.1])?;
             continue;
         };
-        let values = params![key.0, key.1, text(machine)?, text(&kept.labels)?];
-        let sql = "UPDATE alert_machines SET machine = ?3, labels = ?4 WHERE rule_id = ?1 AND series = ?2";
-        if tx.execute(sql, values)? == 0 {
-            tx.execute(
-                "INSERT INTO alert_machines (rule_id, series, machine, labels) VALUES (?1, ?2, ?3, ?4)",
-                values,
-            )?;
-        }
+        let known = "SELECT 1 FROM alert_machines WHERE rule_id = ?1 AND series = ?2";
+        let sql = if there(tx, known, params![key.0, key.1])? {
+            "UPDATE alert_machines SET machine = ?3, labels = ?4 WHERE rule_id = ?1 AND series = ?2"
+        } else {
+            "INSERT INTO alert_machines (rule_id, series, machine, labels) VALUES (?1, ?2, ?3, ?4)"
+        };
+        tx.execute(sql, params![key.0, key.1, text(machine)?, text(&kept.labels)?])?;
     }
     Ok(())
 }

@@ -277,7 +277,9 @@ async fn snmp_both_versions() {
             .until(&format!("rates of {name}"), async || {
                 let series: Vec<Series> = world.list("/api/pulse/series?metric=net_receive_bytes_per_second").await;
                 series.into_iter().find(|s| {
-                    s.labels["check"] == name && s.labels["interface"] == "lo" && s.last.is_some_and(|rate| rate > 0.0)
+                    s.labels.get("check").is_some_and(|check| check == name)
+                        && s.labels["interface"] == "lo"
+                        && s.last.is_some_and(|rate| rate > 0.0)
                 })
             })
             .await;
