@@ -1,0 +1,67 @@
+//! MSP staff at the console, in a real browser: the fleet, a box, a claim, what waits for a decision; and an entry posted
+//! on a box comes in live.
+
+use sent_tests::{Cluster, Result, Setup, appliance, books, browser::Browser, cluster::MSP, ensure};
+
+use crate::{
+    box_id,
+    browser_box::{log_in, palette},
+    new_id,
+};
+
+/// Address, what must be read there, name of the picture.
+const PAGES: &[(&str, &[&str], &str)] = &[
+    ("/boxes", &["Harbour Street", "Northwind"], "boxes"),
+    ("/customers", &["Northwind"], "customers"),
+    ("/entries", &["Opening balances"], "entries"),
+    ("/alerts", &["lert"], "alerts"),
+    ("/proposals", &["roposal"], "proposals"),
+    ("/quarantine", &["uarantine"], "quarantine"),
+    ("/audit", &["fleet.organization.create"], "audit"),
+    ("/users", &[MSP.0], "users"),
+    ("/me", &[MSP.0], "account"),
+    ("/settings", &["wire.listen"], "settings"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browser_fleet() -> Result<()> {
+    let mut cluster = Cluster::start(Setup::default()).await?;
+    let office = cluster.office("Northwind").await?;
+    let (appliance, face) = cluster.appliance(&office, "Harbour Street").await?;
+    books::fill(&face, 1).await?;
+    appliance::synced(&face, 60).await?;
+    let console = cluster.replicas[0].console();
+    let browser = Browser::open().await?;
+    browser.go(&console).await?;
+    browser.find("input[name=email]").await?;
+    browser.pictures("fleet-login").await?;
+    log_in(&browser, MSP.0, MSP.1).await?;
+    browser.reads(&["Harbour Street"]).await?;
+
+    for (path, texts, name) in PAGES {
+        browser.go(&format!("{console}{path}")).await?;
+        browser.reads(texts).await?;
+        browser.pictures(&format!("fleet-{name}")).await?;
+    }
+    browser.go(&format!("{console}/boxes/{}", box_id(&appliance)?)).await?;
+    browser.reads(&["Harbour Street", "Northwind"]).await?;
+    browser.pictures("fleet-box").await?;
+
+    // Live: what is posted on the box is seen here without a reload.
+    browser.go(&format!("{console}/entries")).await?;
+    browser.reads(&["Opening balances"]).await?;
+    let lines = [("Assets:Cash", 815, "EUR"), ("Income:Sales", -815, "EUR")];
+    books::post(&face, &books::entry(new_id(), "2026-11-23", "Postcards", &lines)).await?;
+    browser.reads(&["Postcards"]).await?;
+
+    palette(&browser, "Harbour Street").await?;
+    browser.reads(&["Northwind"]).await?;
+    palette(&browser, "sign out").await?;
+    browser.find("input[name=email]").await?;
+    let complaints: Vec<String> =
+        browser.complaints().await?.into_iter().filter(|c| !c.contains("/api/session")).collect();
+    ensure!(complaints.is_empty(), "the browser complains: {complaints:#?}");
+    browser.close().await?;
+    cluster.passed();
+    Ok(())
+}

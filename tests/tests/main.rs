@@ -1,0 +1,64 @@
+//! End to end: real programs, real servers, a real browser, and faults.
+//!
+//! Each story is a file of its own. `make test` builds the programs and runs them all; `cargo nextest run -p sent-tests
+//! wan_outage` runs one. `SENT_KEEP=1` keeps the folder of one that failed.
+
+mod audit_chain;
+mod browser_box;
+mod browser_fleet;
+mod centrifuge_client;
+mod full_disk;
+mod hostile_input;
+mod kill_anywhere;
+mod poison_transaction;
+mod restored_backup;
+mod revoked_box;
+mod tenancy;
+mod timescale_migrations;
+mod two_replicas;
+mod wan_outage;
+mod wrong_clock;
+
+use sent_contract::{Uuid, capital::Entry};
+use sent_tests::{Context as _, Face, Result, books, until};
+use sqlx::PgPool;
+
+/// Posts so many sales; answers their ids.
+async fn sales(face: &Face, count: i64) -> Result<Vec<Uuid>> {
+    let mut ids = Vec::new();
+    for n in 1..=count {
+        let id = new_id();
+        books::post(face, &books::sale(id, 100 * n + 7)).await?;
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+fn new_id() -> Uuid {
+    Uuid::from_u128(rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
+}
+
+/// Waits until the cloud has projected so many entries of a box.
+async fn projected(cloud: &PgPool, box_id: Uuid, wanted: i64, seconds: u64) -> Result<()> {
+    let seen = std::sync::atomic::AtomicI64::new(0);
+    until("the cloud has projected the entries", seconds, || async {
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM entries WHERE box_id = $1").bind(box_id).fetch_one(cloud).await?;
+        seen.store(count, std::sync::atomic::Ordering::Relaxed);
+        Ok((count >= wanted).then_some(()))
+    })
+    .await
+    .with_context(|| format!("{} of {wanted}", seen.load(std::sync::atomic::Ordering::Relaxed)))
+}
+
+/// An entry as the box has it.
+async fn entry(face: &Face, id: Uuid) -> Result<Entry> {
+    face.get(&format!("/api/capital/entries/{id}")).await
+}
+
+/// The box's id, out of its own database.
+fn box_id(appliance: &sent_tests::Appliance) -> Result<Uuid> {
+    let own = sent_tests::compare::open(appliance.data())?;
+    let id: String = own.query_row("SELECT box_id FROM sys_box", [], |row| row.get(0))?;
+    Ok(id.parse()?)
+}

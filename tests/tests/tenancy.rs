@@ -1,0 +1,586 @@
+//! A walk over the real route lists of a running box and of the cloud. Each route names what it asks; without a login,
+//! without the right and without the CSRF token it refuses; each change leaves an audit entry; and whoever belongs to
+//! another organisation sees nothing of the first one's and changes nothing of it, whatever route they try.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::{Method, StatusCode};
+use sent_contract::{
+    Page, Uuid, audit,
+    capital::{Account, NewLine},
+    fleet::{Claim, Proposal, Quarantined},
+    identity::{CreatedToken, Me, NewToken, Role, TotpSetup, User},
+    pulse::{Alert, Check, Rule, Silence},
+};
+use sent_protocol::{Batch, Head, path};
+use sent_tests::{
+    Appliance, Cluster, Face, Result, Setup, bail, books, cluster, compare, ensure, face::Answer, until, wire::Stranger,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::new_id;
+
+/// Stands in every name the first organisation gives to anything.
+const MARK: &str = "Zanzibar";
+
+/// A route as the running program lists it.
+#[derive(Clone, Debug, Deserialize)]
+struct Listed {
+    method: String,
+    path: String,
+    access: String,
+    changes: bool,
+}
+
+impl Listed {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn method(&self) -> Result<Method> {
+        Ok(self.method.parse()?)
+    }
+
+    /// The path with a row's id in place of its parameter.
+    fn filled(&self, ids: &BTreeMap<&str, String>) -> Result<String> {
+        let Some((before, rest)) = self.path.split_once('{') else { return Ok(self.path.clone()) };
+        let after = rest.split_once('}').map_or("", |(_, after)| after);
+        let Some(id) = ids.get(before.trim_end_matches('/')) else {
+            bail!("{}: the walk knows no row for it; name one", self.name());
+        };
+        Ok(format!("{before}{id}{after}"))
+    }
+}
+
+async fn listed(face: &Face) -> Result<Vec<Listed>> {
+    let routes: Vec<Listed> = face.get("/api/routes").await?;
+    ensure!(routes.len() > 20, "only {} routes are listed", routes.len());
+    for route in &routes {
+        ensure!(
+            matches!(route.access.as_str(), "public" | "session") || route.access.contains('.'),
+            "{} names no right: {:?}",
+            route.name(),
+            route.access
+        );
+        ensure!(route.method == "GET" || route.changes || route.access != "public", "{} is open", route.name());
+    }
+    Ok(routes)
+}
+
+/// Tries a route with an empty document.
+async fn attempt(face: &Face, route: &Listed, path: &str) -> Result<Answer> {
+    let method = route.method()?;
+    let body = (method != Method::GET).then(|| ("application/json", b"{}".to_vec()));
+    face.send(method, path, body).await
+}
+
+/// Nobody, somebody without rights, and a forged form are refused everywhere.
+async fn refusals(owner: &Face, poor: &[(&str, Face)], routes: &[Listed], ids: &BTreeMap<&str, String>) -> Result<()> {
+    let nobody = Face::new(owner.base())?;
+    let forged = owner.moved(owner.base())?;
+    forged.forget_csrf();
+    for route in routes.iter().filter(|r| r.access != "public") {
+        let path = route.filled(ids)?;
+        let answer = attempt(&nobody, route, &path).await?;
+        ensure!(answer.status == StatusCode::UNAUTHORIZED, "{} without a login: {}", route.name(), answer.status);
+        if route.method != "GET" {
+            let answer = attempt(&forged, route, &path).await?;
+            ensure!(answer.status == StatusCode::FORBIDDEN, "{} without CSRF: {}", route.name(), answer.status);
+        }
+        if route.access == "session" {
+            continue;
+        }
+        for (has, face) in poor.iter().filter(|(has, _)| *has != route.access) {
+            let answer = attempt(face, route, &path).await?;
+            ensure!(answer.status == StatusCode::FORBIDDEN, "{} with {has} only: {}", route.name(), answer.status);
+        }
+    }
+    Ok(())
+}
+
+/// Two tokens with one right each, so that every route meets one that has not what it asks for.
+async fn poor(owner: &Face, rights: [&'static str; 2]) -> Result<Vec<(&'static str, Face)>> {
+    let mut faces = Vec::new();
+    for right in rights {
+        let new = NewToken { name: format!("{MARK} {right}"), rights: vec![right.to_owned()], days: Some(1) };
+        let made: CreatedToken = owner.post("/api/tokens", &new).await?;
+        faces.push((right, Face::with_token(owner.base(), &made.secret)?));
+    }
+    Ok(faces)
+}
+
+/// A stranger tries every route with the first organisation's ids.
+async fn stranger(
+    face: &Face,
+    routes: &[Listed],
+    ids: &BTreeMap<&str, String>,
+    bodies: &BTreeMap<String, Value>,
+) -> Result<()> {
+    // What ends the stranger's own login comes last of all, and is not tried.
+    let own = ["DELETE /api/session", "POST /api/me/password", "POST /api/session", "POST /api/me/totp/confirm"];
+    for route in routes.iter().filter(|r| !own.contains(&r.name().as_str())) {
+        let path = route.filled(ids)?;
+        let body = bodies.get(&route.name()).cloned().unwrap_or_else(|| json!({}));
+        let answer = if route.method == "GET" {
+            face.send(Method::GET, &path, None).await?
+        } else {
+            face.send_json(route.method()?, &path, &body).await?
+        };
+        ensure!(!answer.text().contains(MARK), "{} shows another organisation's rows: {}", route.name(), answer.text());
+        for id in ids.values().filter(|id| !path.contains(*id) && !body.to_string().contains(*id)) {
+            ensure!(
+                !answer.text().contains(id),
+                "{} shows another organisation's row {id}: {}",
+                route.name(),
+                answer.text()
+            );
+        }
+        ensure!(!answer.status.is_server_error(), "{} fails: {}", route.name(), answer.text());
+        if route.path.contains('{') {
+            ensure!(
+                matches!(answer.status.as_u16(), 400 | 403 | 404 | 409 | 422)
+                    || answer.json::<Page<Value>>().is_ok_and(|page| page.items.is_empty())
+                    || answer.json::<Vec<Value>>().is_ok_and(|list| list.is_empty()),
+                "{} with another organisation's id: {}: {}",
+                route.name(),
+                answer.status,
+                answer.text()
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn newest(face: &Face) -> Result<i64> {
+    let page: Page<audit::Entry> = face.get("/api/audit?limit=1").await?;
+    Ok(page.items.first().map_or(0, |entry| entry.sequence))
+}
+
+/// A call that changes something.
+struct Call(&'static str, String, Value);
+
+/// Makes each call, which must go well and leave an audit entry; every changing route must be among them.
+async fn changes(owner: &Face, routes: &[Listed], calls: Vec<Call>, elsewhere: &[&str]) -> Result<()> {
+    let mut done: BTreeSet<String> = elsewhere.iter().map(|s| (*s).to_owned()).collect();
+    for Call(name, path, body) in calls {
+        let method: Method = name.split(' ').next().unwrap_or_default().parse()?;
+        let before = newest(owner).await?;
+        let answer = if name.ends_with("/import") {
+            owner.send(method, &path, Some(("text/csv", body.as_str().unwrap_or_default().as_bytes().to_vec()))).await?
+        } else {
+            owner.send_json(method, &path, &body).await?
+        };
+        ensure!(answer.status.is_success(), "{name}: {}: {}", answer.status, answer.text());
+        let after = newest(owner).await?;
+        ensure!(after > before, "{name} leaves no audit entry");
+        done.insert(name.to_owned());
+    }
+    for route in routes.iter().filter(|r| r.changes) {
+        ensure!(done.contains(&route.name()), "{} changes something and the walk does not try it", route.name());
+    }
+    Ok(())
+}
+
+fn code(setup: &TotpSetup) -> Result<String> {
+    use sent_core::clock::Clock as _;
+    let now = u64::try_from(sent_core::clock::SystemClock.now().0 / 1_000_000)?;
+    let secret = totp_rs::Secret::try_from_base32(&setup.secret).map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let totp = totp_rs::Builder::new()
+        .with_secret(secret)
+        .with_account_name("walker".to_owned())
+        .build()
+        .map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    Ok(totp.generate(now).to_string())
+}
+
+/// A second organisation on the box's own disk: what a box that changed hands could look like.
+fn second_organization(appliance: &Appliance) -> Result<(String, Uuid)> {
+    let (organization, role, user) = (new_id(), new_id(), new_id());
+    let own = rusqlite::Connection::open(appliance.data().join("business.sqlite"))?;
+    let hash = sent_core::identity::hash_password(cluster::PASSWORD).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let email = "eve@elsewhere.example";
+    own.execute(
+        "INSERT INTO organizations_rows (organization_id, name, currency) VALUES (?1, 'Elsewhere', 'EUR')",
+        [organization.to_string()],
+    )?;
+    own.execute(
+        "INSERT INTO roles_rows (organization_id, id, name, rights) VALUES (?1, ?2, 'owner', '[\"*\"]')",
+        [organization.to_string(), role.to_string()],
+    )?;
+    own.execute(
+        "INSERT INTO users_rows (organization_id, id, email, name, password_hash, role_id) VALUES (?1, ?2, ?3, 'Eve', ?4, ?5)",
+        [organization.to_string(), user.to_string(), email.to_owned(), hash, role.to_string()],
+    )?;
+    Ok((email.to_owned(), organization))
+}
+
+/// Every row of an organisation, as text, except what every request moves.
+fn rows_of(appliance: &Appliance, organization: Uuid) -> Result<BTreeMap<String, Vec<String>>> {
+    let own = compare::open(appliance.data())?;
+    let mut names =
+        own.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%\\_rows' ESCAPE '\\'")?;
+    let names: Vec<String> = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut all = BTreeMap::new();
+    // Machines and states follow the clock, and the audit grows with what the owner's rules do.
+    for name in names.into_iter().filter(|n| {
+        !["audit_rows", "check_states_rows", "alert_machines_rows", "alerts_rows", "notifications_rows"]
+            .contains(&n.as_str())
+    }) {
+        let mut statement = own.prepare(&format!("SELECT * FROM {name} WHERE organization_id = ?1"))?;
+        let columns = statement.column_count();
+        let mut rows: Vec<String> = statement
+            .query_map([organization.to_string()], |row| {
+                (0..columns).map(|n| Ok(format!("{:?}", row.get_ref(n)?))).collect::<Result<Vec<_>, _>>()
+            })?
+            .map(|row| row.map(|cells| cells.join("|")))
+            .collect::<Result<_, _>>()?;
+        rows.sort();
+        all.insert(name, rows);
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenancy() -> Result<()> {
+    let mut cluster = Cluster::start(Setup { broker: false, ..Setup::default() }).await?;
+    let office = cluster.office("Northwind").await?;
+    let (mut appliance, _) = cluster.appliance(&office, "box").await?;
+    appliance.stop().await?;
+    let (eve, _) = second_organization(&appliance)?;
+    appliance.start().await?;
+    on_the_box(&appliance, &office, &eve).await?;
+    in_the_cloud(&cluster, &office).await?;
+    cluster.passed();
+    Ok(())
+}
+
+async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) -> Result<()> {
+    let owner = appliance.login(&office.owner, cluster::PASSWORD).await?;
+    let routes = listed(&owner).await?;
+
+    // One of everything, with the mark in its name.
+    let id = new_id();
+    let lines = [("Assets:Cash", 1_100, "EUR"), ("Income:Sales", -1_100, "EUR")];
+    books::post(&owner, &books::entry(id, "2026-10-01", MARK, &lines)).await?;
+    let check = json!({ "name": MARK, "kind": { "kind": "tcp", "host": "127.0.0.1", "port": appliance.port() }, "interval": 1 });
+    let check_row: Check = owner.post("/api/pulse/checks", &check).await?;
+    let mut rule = books::rules().remove(2);
+    // It holds whatever the check says, so an alert fires.
+    (rule.name, rule.raise, rule.clear, rule.hold_seconds) = (MARK.to_owned(), 5.0, 6.0, 0);
+    let rule_row: Rule = owner.post("/api/pulse/rules", &rule).await?;
+    let silence = json!({ "from": 1_000_000, "until": 2_000_000, "reason": MARK });
+    let silence_row: Silence = owner.post("/api/pulse/silences", &silence).await?;
+    let token = NewToken { name: MARK.to_owned(), rights: vec!["home.read".to_owned()], days: None };
+    let token_row: CreatedToken = owner.post("/api/tokens", &token).await?;
+    let roles: Vec<Role> = owner.get("/api/roles").await?;
+    let role = roles.first().map(|r| r.id).unwrap_or_default();
+    let user = |n: u32| json!({ "email": format!("{MARK}{n}@northwind.example"), "name": MARK, "password": "a long password", "role": role, "branch": null });
+    let user_row: User = owner.post("/api/users", &user(1)).await?;
+    let alert: Alert = until("an alert fires", 60, || async {
+        let page: Page<Alert> = owner.get("/api/pulse/alerts?state=open").await?;
+        Ok(page.items.into_iter().find(|a| a.rule == rule_row.id))
+    })
+    .await?;
+    let ids: BTreeMap<&str, String> = [
+        ("/api/capital/entries", id.to_string()),
+        ("/api/pulse/checks", check_row.id.to_string()),
+        ("/api/pulse/rules", rule_row.id.to_string()),
+        ("/api/pulse/silences", silence_row.id.to_string()),
+        ("/api/pulse/alerts", alert.id.to_string()),
+        ("/api/tokens", token_row.token.id.to_string()),
+        ("/api/users", user_row.id.to_string()),
+    ]
+    .into();
+
+    refusals(&owner, &poor(&owner, ["home.read", "sync.read"]).await?, &routes, &ids).await?;
+
+    let eve = appliance.login(eve, cluster::PASSWORD).await?;
+    let me: Me = owner.get("/api/session").await?;
+    let before = rows_of(appliance, me.organization.id)?;
+    let bodies: BTreeMap<String, Value> = [
+        (
+            "POST /api/capital/entries",
+            json!({ "id": id, "date": "2026-10-01", "description": "x", "lines": [
+            NewLine { account: "Assets:Cash".into(), amount: 1.into(), currency: "EUR".into(), memo: None },
+            NewLine { account: "Income:Sales".into(), amount: (-1).into(), currency: "EUR".into(), memo: None } ] }),
+        ),
+        ("POST /api/capital/entries/{id}/reverse", json!({ "id": new_id() })),
+        ("PUT /api/pulse/checks/{id}", json!({ "name": "mine now", "kind": { "kind": "ping", "host": "127.0.0.1" } })),
+        ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
+        ("PUT /api/pulse/rules/{id}", json!(rule_row)),
+    ]
+    .map(|(name, body)| (name.to_owned(), body))
+    .into();
+    stranger(&eve, &routes, &ids, &bodies).await?;
+    let after = rows_of(appliance, me.organization.id)?;
+    for (table, rows) in &before {
+        ensure!(after.get(table) == Some(rows), "{table}: a stranger changed {rows:#?} into {:#?}", after.get(table));
+    }
+
+    // What the owner does is done, and is written down.
+    let setup: TotpSetup = owner.post("/api/me/totp", &json!({})).await?;
+    let at = |route: &str, id: &dyn std::fmt::Display| format!("{route}/{id}");
+    let mut rule_changed = rule_row.clone();
+    rule_changed.severity = "warn".into();
+    let mut check_changed = check.clone();
+    check_changed["interval"] = json!(20);
+    let calls = vec![
+        Call("POST /api/me/totp/confirm", "/api/me/totp/confirm".into(), json!({ "code": code(&setup)? })),
+        Call(
+            "DELETE /api/me/totp",
+            "/api/me/totp".into(),
+            json!({ "current": cluster::PASSWORD, "password": cluster::PASSWORD }),
+        ),
+        Call("POST /api/me/totp", "/api/me/totp".into(), json!({})),
+        Call("POST /api/tokens", "/api/tokens".into(), json!(token)),
+        Call("DELETE /api/tokens/{id}", at("/api/tokens", &token_row.token.id), json!({})),
+        Call("POST /api/users", "/api/users".into(), user(2)),
+        Call("PATCH /api/users/{id}", at("/api/users", &user_row.id), json!({ "name": "Zoe" })),
+        Call("POST /api/audit/verify", "/api/audit/verify".into(), json!({})),
+        Call("POST /api/sync/now", "/api/sync/now".into(), json!({})),
+        Call("POST /api/capital/accounts", "/api/capital/accounts".into(), json!({ "name": "Expenses:Spice" })),
+        Call("POST /api/capital/entries", "/api/capital/entries".into(), json!(books::sale(new_id(), 500))),
+        Call(
+            "POST /api/capital/entries/{id}/reverse",
+            format!("/api/capital/entries/{id}/reverse"),
+            json!({ "id": new_id() }),
+        ),
+        Call("POST /api/capital/import", "/api/capital/import".into(), json!(books::sheet(1, 2))),
+        Call(
+            "POST /api/pulse/checks",
+            "/api/pulse/checks".into(),
+            json!({ "name": "another", "kind": { "kind": "ping", "host": "127.0.0.1" } }),
+        ),
+        Call("PUT /api/pulse/checks/{id}", at("/api/pulse/checks", &check_row.id), check_changed),
+        Call(
+            "POST /api/pulse/alerts/{id}/acknowledge",
+            format!("/api/pulse/alerts/{}/acknowledge", alert.id),
+            json!({}),
+        ),
+        Call("POST /api/pulse/rules", "/api/pulse/rules".into(), json!(books::rules()[0])),
+        Call("PUT /api/pulse/rules/{id}", at("/api/pulse/rules", &rule_row.id), json!(rule_changed)),
+        Call("POST /api/pulse/silences", "/api/pulse/silences".into(), silence),
+        Call("DELETE /api/pulse/silences/{id}", at("/api/pulse/silences", &silence_row.id), json!({})),
+        Call("DELETE /api/pulse/rules/{id}", at("/api/pulse/rules", &rule_row.id), json!({})),
+        Call("DELETE /api/pulse/checks/{id}", at("/api/pulse/checks", &check_row.id), json!({})),
+        Call(
+            "POST /api/me/password",
+            "/api/me/password".into(),
+            json!({ "current": cluster::PASSWORD, "new": "coffee in the morning" }),
+        ),
+    ];
+    // A password change may end the session it came by; logging in, the second step and logging out are tried below.
+    let elsewhere = ["POST /api/session", "POST /api/session/totp", "DELETE /api/session"];
+    changes(&owner, &routes, calls, &elsewhere).await?;
+    sessions(appliance.address(), &office.owner, "coffee in the morning").await
+}
+
+/// Logging in and out is written down, too.
+async fn sessions(base: String, email: &str, password: &str) -> Result<()> {
+    let watching = Face::login(base.clone(), email, password).await?;
+    let before = newest(&watching).await?;
+    let second = Face::login(base, email, password).await?;
+    let between = newest(&watching).await?;
+    ensure!(between > before, "a login leaves no audit entry");
+    second.change(Method::DELETE, "/api/session", &json!({})).await?;
+    ensure!(newest(&watching).await? > between, "a logout leaves no audit entry");
+    let answer = second.send(Method::GET, "/api/session", None).await?;
+    ensure!(answer.status == StatusCode::UNAUTHORIZED, "logged out and still in: {}", answer.status);
+    Ok(())
+}
+
+async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()> {
+    let owner = &cluster.fleet;
+    let routes = listed(owner).await?;
+    let cloud = cluster.postgres.owner().await?;
+    let made = owner
+        .post::<sent_contract::fleet::Organization>(
+            "/api/fleet/organizations",
+            &json!({ "name": MARK, "currency": "EUR", "branches": [MARK] }),
+        )
+        .await?;
+    let customer = cluster::Office {
+        organization: made.id,
+        branch: made.branches[0].id,
+        owner: office.owner.clone(),
+        viewer: office.viewer.clone(),
+    };
+    let at = format!("/api/fleet/organizations/{}", made.id);
+    let account: Account = owner.post(&format!("{at}/accounts"), &json!({ "name": format!("Assets:{MARK}") })).await?;
+    let roles: Vec<Role> = owner.get(&format!("{at}/roles")).await?;
+    let user = |role: Uuid, n: u32| json!({ "email": format!("{MARK}{n}@msp.example"), "name": MARK, "password": "a long password", "role": role, "branch": null });
+    let own_roles: Vec<Role> = owner.get("/api/roles").await?;
+    let (role, own_role) = (roles[0].id, own_roles[0].id);
+    let user_row: User = owner.post("/api/users", &user(own_role, 1)).await?;
+    let token = NewToken { name: MARK.to_owned(), rights: vec!["audit.read".to_owned()], days: None };
+    let token_row: CreatedToken = owner.post("/api/tokens", &token).await?;
+    let (quarantined, proposals, box_id) = troubles(cluster, &customer, &account, &cloud).await?;
+    let ids: BTreeMap<&str, String> = [
+        ("/api/tokens", token_row.token.id.to_string()),
+        ("/api/users", user_row.id.to_string()),
+        ("/api/fleet/boxes", box_id.to_string()),
+        ("/api/fleet/organizations", made.id.to_string()),
+        ("/api/fleet/quarantine", quarantined[0].to_string()),
+        ("/api/fleet/proposals", proposals[0].to_string()),
+    ]
+    .into();
+    refusals(owner, &poor(owner, ["audit.read", "user.read"]).await?, &routes, &ids).await?;
+
+    cluster.replicas[0].bootstrap_another("Elsewhere MSP", "eve@elsewhere.example", cluster::PASSWORD)?;
+    let eve = Face::login(owner.base(), "eve@elsewhere.example", cluster::PASSWORD).await?;
+    let claim = json!({ "organization": made.id, "branch": made.branches[0].id, "name": "mine now" });
+    let bodies: BTreeMap<String, Value> = [
+        ("PUT /api/fleet/boxes/{id}/desired", json!({ "log": "debug" })),
+        ("POST /api/fleet/boxes/{id}/commands", json!({ "kind": "restart", "arguments": {} })),
+        ("POST /api/fleet/boxes/{id}/revoke", json!({ "reason": "mine now" })),
+        ("POST /api/fleet/actions", json!({ "boxes": [box_id], "action": "revoke", "arguments": { "reason": "x" } })),
+        ("POST /api/fleet/claims", claim.clone()),
+        ("POST /api/fleet/organizations/{id}/branches", json!({ "name": "mine now", "timezone": "UTC" })),
+        ("POST /api/fleet/organizations/{id}/users", user(role, 7)),
+        ("POST /api/fleet/organizations/{id}/accounts", json!({ "name": "Assets:Mine now" })),
+        ("POST /api/fleet/quarantine/{id}/skip", json!({ "reason": "mine now" })),
+        ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
+    ]
+    .map(|(name, body)| (name.to_owned(), body))
+    .into();
+    let before = fingerprint(&cloud, made.id).await?;
+    // A bulk action names boxes the stranger does not have: it may answer that it did nothing.
+    let apart: Vec<Listed> = routes.iter().filter(|r| r.path != "/api/fleet/actions").cloned().collect();
+    stranger(&eve, &apart, &ids, &bodies).await?;
+    let answer =
+        eve.send_json(Method::POST, "/api/fleet/actions?dry_run=false", &bodies["POST /api/fleet/actions"]).await?;
+    ensure!(!answer.text().contains(MARK) && !answer.status.is_server_error(), "{}", answer.text());
+    ensure!(fingerprint(&cloud, made.id).await? == before, "a stranger changed a row of another MSP's customer");
+
+    let setup: TotpSetup = owner.post("/api/me/totp", &json!({})).await?;
+    let box_at = |rest: &str| format!("/api/fleet/boxes/{box_id}/{rest}");
+    let calls = vec![
+        Call("POST /api/me/totp/confirm", "/api/me/totp/confirm".into(), json!({ "code": code(&setup)? })),
+        Call(
+            "DELETE /api/me/totp",
+            "/api/me/totp".into(),
+            json!({ "current": cluster::MSP.1, "password": cluster::MSP.1 }),
+        ),
+        Call("POST /api/me/totp", "/api/me/totp".into(), json!({})),
+        Call("POST /api/tokens", "/api/tokens".into(), json!(token)),
+        Call("DELETE /api/tokens/{id}", format!("/api/tokens/{}", token_row.token.id), json!({})),
+        Call("POST /api/users", "/api/users".into(), user(own_role, 2)),
+        Call("PATCH /api/users/{id}", format!("/api/users/{}", user_row.id), json!({ "name": "Zoe" })),
+        Call("PUT /api/fleet/boxes/{id}/desired", box_at("desired"), json!({ "log": "debug" })),
+        Call("POST /api/fleet/boxes/{id}/commands", box_at("commands"), json!({ "kind": "identify", "arguments": {} })),
+        Call(
+            "POST /api/fleet/actions",
+            "/api/fleet/actions?dry_run=false".into(),
+            json!({ "boxes": [box_id], "action": "tag:add", "arguments": { "tag": "walked" } }),
+        ),
+        Call("POST /api/fleet/claims", "/api/fleet/claims".into(), claim),
+        Call(
+            "POST /api/fleet/organizations",
+            "/api/fleet/organizations".into(),
+            json!({ "name": "Third", "currency": "EUR", "branches": ["One"] }),
+        ),
+        Call(
+            "POST /api/fleet/organizations/{id}/branches",
+            format!("{at}/branches"),
+            json!({ "name": "Two", "timezone": "UTC" }),
+        ),
+        Call("POST /api/fleet/organizations/{id}/users", format!("{at}/users"), user(role, 3)),
+        Call(
+            "POST /api/fleet/organizations/{id}/accounts",
+            format!("{at}/accounts"),
+            json!({ "name": "Assets:Spice" }),
+        ),
+        Call(
+            "POST /api/fleet/quarantine/{id}/retry",
+            format!("/api/fleet/quarantine/{}/retry", quarantined[0]),
+            json!({}),
+        ),
+        Call(
+            "POST /api/fleet/quarantine/{id}/skip",
+            format!("/api/fleet/quarantine/{}/skip", quarantined[1]),
+            json!({ "reason": "why not" }),
+        ),
+        Call(
+            "POST /api/fleet/proposals/{id}/accept",
+            format!("/api/fleet/proposals/{}/accept", proposals[0]),
+            json!({}),
+        ),
+        Call(
+            "POST /api/fleet/proposals/{id}/refuse",
+            format!("/api/fleet/proposals/{}/refuse", proposals[1]),
+            json!({}),
+        ),
+        Call("POST /api/fleet/boxes/{id}/revoke", box_at("revoke"), json!({ "reason": "walked" })),
+        Call(
+            "POST /api/me/password",
+            "/api/me/password".into(),
+            json!({ "current": cluster::MSP.1, "new": "coffee in the morning" }),
+        ),
+    ];
+    let elsewhere = ["POST /api/session", "POST /api/session/totp", "DELETE /api/session"];
+    changes(owner, &routes, calls, &elsewhere).await?;
+    sessions(owner.base().to_owned(), cluster::MSP.0, "coffee in the morning").await
+}
+
+/// A box by hand that leaves two transactions in quarantine and two proposals that wait.
+async fn troubles(
+    cluster: &Cluster,
+    customer: &cluster::Office,
+    account: &Account,
+    cloud: &sqlx::PgPool,
+) -> Result<([i64; 2], [i64; 2], Uuid)> {
+    sqlx::raw_sql("ALTER TABLE entries ADD CONSTRAINT no_poison CHECK (series <> 'POISON')").execute(cloud).await?;
+    let claim: Claim = cluster.claim(customer, MARK).await?;
+    let by_hand = Stranger::enrol(cluster.wire_url(), &claim.code, MARK).await?;
+    by_hand.begin().await?;
+    let mut head = Head::start(1);
+    let mut transactions = Vec::new();
+    for n in 0..2 {
+        let entry = json!([{ "t": "entries", "o": "i", "k": { "id": new_id() }, "n": {
+            "branch_id": null, "series": "POISON", "year": 2026, "sequence": n, "number": format!("P-{n}"),
+            "date": "2026-11-01", "description": MARK, "posted_at": 1, "reverses": null, "external_id": null } }]);
+        let edit =
+            json!([{ "t": "accounts", "o": "u", "k": { "id": account.id }, "n": { "code": format!("{n}") }, "v": 0 }]);
+        for changes in [entry, edit] {
+            let (transaction, next) = by_hand.transaction(head, &changes.to_string())?;
+            transactions.push(transaction);
+            head = next;
+        }
+    }
+    let reply = by_hand.wire.post(path::TRANSACTIONS, &Batch { epoch: 1, transactions }).await?;
+    ensure!(reply.status.is_success(), "{}: {}", reply.status, String::from_utf8_lossy(&reply.body));
+    let quarantined = until("two transactions are in quarantine", 30, || async {
+        let page: Page<Quarantined> = cluster.fleet.get("/api/fleet/quarantine?state=open").await?;
+        Ok(<[i64; 2]>::try_from(page.items.iter().map(|q| q.id).collect::<Vec<_>>()).ok())
+    })
+    .await?;
+    let proposals = until("two proposals wait", 30, || async {
+        let page: Page<Proposal> = cluster.fleet.get("/api/fleet/proposals?state=open").await?;
+        Ok(<[i64; 2]>::try_from(page.items.iter().map(|p| p.id).collect::<Vec<_>>()).ok())
+    })
+    .await?;
+    sqlx::raw_sql("ALTER TABLE entries DROP CONSTRAINT no_poison").execute(cloud).await?;
+    Ok((quarantined, proposals, by_hand.answer.box_id))
+}
+
+/// A hash over an organisation's rows in every table that has organisations, except what every contact moves.
+async fn fingerprint(cloud: &sqlx::PgPool, organization: Uuid) -> Result<BTreeMap<String, String>> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT c.table_name::text FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+         WHERE c.table_schema = 'public' AND c.column_name = 'organization_id' AND t.table_type = 'BASE TABLE'
+           AND c.table_name NOT IN ('box_states', 'projections')",
+    )
+    .fetch_all(cloud)
+    .await?;
+    ensure!(tables.len() > 15, "{tables:?}");
+    let mut all = BTreeMap::new();
+    for table in tables {
+        let sql = format!(
+            "SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM \"{table}\" t WHERE organization_id = $1"
+        );
+        let hash: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(organization).fetch_one(cloud).await?;
+        all.insert(table, hash);
+    }
+    Ok(all)
+}

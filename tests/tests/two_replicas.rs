@@ -1,0 +1,75 @@
+//! Two replicas behind one database: sessions, boxes and live events do not care which one they meet, and one may die.
+
+use sent_contract::{
+    Page,
+    fleet::{BoxCounts, FleetEntry},
+};
+use sent_tests::{Cluster, Result, Setup, appliance, compare, ensure, until};
+
+use crate::{box_id, projected, sales};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas() -> Result<()> {
+    let mut cluster = Cluster::start(Setup { replicas: 2, ..Setup::default() }).await?;
+    let office = cluster.office("Northwind").await?;
+    let other = cluster.office("Eastgate").await?;
+    let (mut one, one_face) = cluster.appliance(&office, "box-1").await?;
+    let (mut two, two_face) = cluster.appliance(&other, "box-2").await?;
+    let (one_id, two_id, cloud) = (box_id(&one)?, box_id(&two)?, cluster.postgres.owner().await?);
+
+    // A login at one is a login at the other, and so is a logout.
+    let second = cluster.fleet.moved(cluster.replicas[1].console())?;
+    let counts: BoxCounts = second.get("/api/fleet/boxes/counts").await?;
+    ensure!(counts.total == 2, "{counts:?}");
+    let guest =
+        sent_tests::Face::login(cluster.replicas[1].console(), sent_tests::cluster::MSP.0, sent_tests::cluster::MSP.1)
+            .await?;
+    let guest_elsewhere = guest.moved(cluster.replicas[0].console())?;
+    guest.change(reqwest::Method::DELETE, "/api/session", &serde_json::json!({})).await?;
+    let answer = guest_elsewhere.send(reqwest::Method::GET, "/api/fleet/boxes", None).await?;
+    ensure!(answer.status == 401, "logged out at one replica, still in at the other: {}", answer.status);
+
+    tokio::try_join!(sales(&one_face, 40), sales(&two_face, 40))?;
+    appliance::synced(&one_face, 30).await?;
+    appliance::synced(&two_face, 30).await?;
+
+    // One dies in the middle of the work; boxes and people go on with the other.
+    let both = async {
+        tokio::try_join!(sales(&one_face, 30), sales(&two_face, 30))?;
+        appliance::synced(&one_face, 60).await?;
+        appliance::synced(&two_face, 60).await
+    };
+    let death = async {
+        cluster.replicas[0].kill()?;
+        let entries: Page<FleetEntry> = second.get("/api/fleet/entries?limit=10").await?;
+        ensure!(!entries.items.is_empty(), "the other replica shows nothing");
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::try_join!(both, death)?;
+    projected(&cloud, one_id, 70, 60).await?;
+    projected(&cloud, two_id, 70, 60).await?;
+
+    cluster.replicas[0].start().await?;
+    sales(&one_face, 5).await?;
+    appliance::synced(&one_face, 30).await?;
+    until("an entry is seen at either replica", 30, || async {
+        for console in [cluster.replicas[0].console(), cluster.replicas[1].console()] {
+            let face = cluster.fleet.moved(console)?;
+            let page: Page<FleetEntry> = face.get(&format!("/api/fleet/entries?box={one_id}&limit=500")).await?;
+            if page.items.len() != 75 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await?;
+
+    one.stop().await?;
+    two.stop().await?;
+    for (appliance, id, wanted) in [(&one, one_id, 75), (&two, two_id, 70)] {
+        let same = compare::rows(&cloud, appliance.data(), id).await?;
+        ensure!(compare::count(&same, "entries") == wanted, "{same:#?}");
+    }
+    cluster.passed();
+    Ok(())
+}
