@@ -24,7 +24,7 @@ async fn audit_chain() -> Result<()> {
     let copy = cluster.folder().join("untouched.sqlite");
     // The WAL is folded into the file when the last connection closes.
     std::fs::copy(&file, &copy)?;
-    let middle = whole.entries / 2;
+    let middle = i64::try_from(whole.entries / 2)?;
     for (crime, sql) in [
         ("changed", "UPDATE audit_rows SET changes = replace(changes, 'EUR', 'USD') WHERE sequence = ?1"),
         ("changed", "UPDATE audit_rows SET actor = 'nobody' WHERE sequence = ?1"),

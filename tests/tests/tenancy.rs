@@ -183,8 +183,7 @@ async fn changes(owner: &Face, routes: &[Listed], calls: Vec<Call>, elsewhere: &
 }
 
 fn code(setup: &TotpSetup) -> Result<String> {
-    use sent_core::clock::Clock as _;
-    let now = u64::try_from(sent_core::clock::SystemClock.now().0 / 1_000_000)?;
+    let now = u64::try_from(sent_core::clock::SystemClock::shared().now().0 / 1_000_000)?;
     let secret = totp_rs::Secret::try_from_base32(&setup.secret).map_err(|e| anyhow::anyhow!("{e:?}"))?;
     let totp = totp_rs::Builder::new()
         .with_secret(secret)
