@@ -313,6 +313,7 @@ fn clean(name: &str, colon: bool) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "what is compared was never calculated")]
 mod tests {
     use proptest::prelude::*;
 
