@@ -21,6 +21,7 @@ pub fn confine(name: &str, pid: u32, limits: &Workers) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "these are knobs of the kernel, not files")]
 fn confine_in_group(name: &str, pid: u32, limits: &Workers) -> std::io::Result<()> {
     let group = group(name);
     if !PathBuf::from("/sys/fs/cgroup/cgroup.controllers").exists() {

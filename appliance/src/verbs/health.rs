@@ -119,7 +119,7 @@ pub fn doctor(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Re
     say(now.0 > NO_TIME_BEFORE, "clock", now.rfc3339());
     match nix::sys::statvfs::statvfs(data) {
         Ok(fs) => {
-            let free = fs.blocks_available() as u64 * fs.fragment_size() as u64;
+            let free = fs.blocks_available() * fs.fragment_size();
             say(free > LOW_DISK, "disk", format!("{} MiB free", free >> 20));
         }
         Err(error) => say(false, "disk", error.to_string()),

@@ -102,6 +102,7 @@ pub fn init(init: Init, data: &Path, settings: &Settings, _runtime: &Runtime) ->
     store.write_blocking(&scope, "organization.create", move |tx| -> Result<(), StoreError> {
         found_organization(tx, &title, &currency, branch, &branch_name, &timezone, || id::new(&*clock))
     })?;
+    sent_pulse::Service::add_default_rules(&store, &scope)?;
     println!("{name}: a stand-alone box of {}", init.organisation);
     if let Some(email) = init.email {
         let (password, shown) = password(init.password_stdin)?;

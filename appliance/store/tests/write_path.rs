@@ -1,5 +1,7 @@
 //! The one write path, as an engine meets it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use rusqlite::Connection;
 use sent_core::table::{SyncClass, Table};
 use sent_protocol::{Change, Head, Op};
@@ -220,6 +222,7 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
     assert_eq!(names(&again, &scope), ["Harbour Street", "Quay 9"]);
     assert!(matches!(restore(&file, &data), Err(StoreError::Initialised)));
     let torn = place.path().join("torn");
+    #[expect(clippy::disallowed_methods, reason = "it is meant to be torn")]
     std::fs::write(&torn, &std::fs::read(&file).expect("reads")[..200]).expect("writes");
     assert!(matches!(restore(&torn, &place.path().join("x")), Err(StoreError::Corrupt(_))));
 }

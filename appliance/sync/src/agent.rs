@@ -264,8 +264,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
     }
 
     async fn publish(&mut self, state: &LedgerState) {
-        let (spool_bytes, dropped_points) =
-            self.on_spool(|spool| Ok(spool.stats())).await.unwrap_or_else(|_: LedgerError| (0, 0));
+        let (spool_bytes, dropped_points) = self.on_spool(|spool| Ok(spool.stats())).await.unwrap_or((0, 0));
         let identity = self.identity.borrow().clone();
         let badge = status::badge(&status::Facts {
             identity: &identity,

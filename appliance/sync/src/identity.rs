@@ -238,6 +238,7 @@ mod tests {
             assert_eq!(mode(folder(data.path()).join(PENDING)), 0o600);
         }
         assert!(Identity::load(data.path()).unwrap().is_none());
+        #[expect(clippy::disallowed_methods, reason = "it is meant to be broken")]
         fs::write(folder(data.path()).join(FILE), b"{").unwrap();
         assert!(matches!(Identity::load(data.path()), Err(IdentityError::Malformed { .. })));
     }

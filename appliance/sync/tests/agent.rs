@@ -1,4 +1,10 @@
 //! The agent on a real store against a cloud with real TLS, through everything that goes wrong on a wire.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test may take the machine's time and write files that need not survive it"
+)]
 mod cloud;
 
 use cloud::{Cloud, Trouble};
@@ -42,7 +48,10 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Points in memory with the spool's promise: a number stays bound to its points until it is settled.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<(Vec<Point>, Option<(u64, usize)>)>>);
+struct Memory(Arc<Mutex<Waiting>>);
+
+/// Points that wait, and the number and length of the segment under way.
+type Waiting = (Vec<Point>, Option<(u64, usize)>);
 
 impl Memory {
     fn push(&self, points: impl IntoIterator<Item = Point>) {

@@ -2,6 +2,8 @@
 //! between any two effects and is brought back from old backups, with or without knowing it; a cloud that crashes around
 //! its commit; clocks that jump. Whatever happened, when the network heals both ends have the same chain, nothing that
 //! ever reached the cloud or still is on the box is missing anywhere, and nothing is there twice.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sent_protocol::{

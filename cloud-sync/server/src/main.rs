@@ -168,8 +168,8 @@ async fn write_certificates(settings: Settings, out: &Path, name: &str, hosts: &
     let cloud = Cloud::open(settings, SystemClock::shared()).await?;
     let identity = cloud.authority.issue_server(hosts, cloud.clock.now())?;
     std::fs::create_dir_all(out)?;
-    std::fs::write(out.join("ca.pem"), cloud.authority.root_pem())?;
-    std::fs::write(out.join(format!("{name}.pem")), identity.issued.chain_pem)?;
+    write_new(&out.join("ca.pem"), cloud.authority.root_pem().as_bytes())?;
+    write_new(&out.join(format!("{name}.pem")), identity.issued.chain_pem.as_bytes())?;
     let mut key = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -178,4 +178,14 @@ async fn write_certificates(settings: Settings, out: &Path, name: &str, hosts: &
         .open(out.join(format!("{name}.key")))?;
     key.write_all(identity.key_pem.as_bytes())?;
     Ok(())
+}
+
+/// Writes beside the file and renames: a broker that reads it meanwhile finds the old one or the new one.
+fn write_new(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let partial = path.with_extension("partial");
+    let mut file = std::fs::File::create(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(partial, path)
 }

@@ -1,5 +1,7 @@
 //! Importing files: what is posted, what is refused, and that others add it up the same way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,

@@ -1,5 +1,7 @@
 //! The ledger on a real store: what it promises, and that the database keeps the promise against anybody.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{collections::BTreeMap, sync::Arc, thread};
 
 use proptest::{prelude::*, test_runner::TestCaseError};

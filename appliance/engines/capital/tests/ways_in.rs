@@ -1,5 +1,7 @@
 //! The routes and the verbs, against a real store.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs::File, io::Write as _};
 
 use axum::{

@@ -1,4 +1,6 @@
 //! From a measurement to a person: alerts, what survives a restart, and what receivers get.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::float_cmp, reason = "what is compared was never calculated")]
 
 mod world;

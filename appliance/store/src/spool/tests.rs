@@ -99,11 +99,11 @@ fn definitions_are_told_once_and_after_a_restart_from_the_file() {
     let spool = small(dir.path());
     spool.append(&points(0..1), std::slice::from_ref(&definition)).unwrap();
     spool.append(&points(1..2), std::slice::from_ref(&definition)).unwrap();
-    assert_eq!(follow(&spool).read(10).unwrap().definitions, [definition.clone()]);
+    assert_eq!(follow(&spool).read(10).unwrap().definitions, std::slice::from_ref(&definition));
     drop(spool);
     let spool = small(dir.path());
     spool.append(&points(2..3), std::slice::from_ref(&definition)).unwrap();
-    assert_eq!(follow(&spool).read(10).unwrap().definitions, [definition.clone()]);
+    assert_eq!(follow(&spool).read(10).unwrap().definitions, std::slice::from_ref(&definition));
     let forged = SeriesDefinition { id: definition.id, ..SeriesDefinition::new("down", [].into(), "") };
     assert!(matches!(spool.append(&[], &[forged]), Err(SpoolError::Definition { .. })));
     let unknown = SeriesDefinition { id: 1, ..definition };

@@ -1,5 +1,7 @@
 //! The cloud against a real PostgreSQL, over its real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod console;
 mod control;
 mod ingest;

@@ -135,12 +135,10 @@ async fn two_replicas_share_the_work_and_count_once() {
     for name in ["a", "b", "c"] {
         boxes.push(world.enrolled(&customer, name).await);
     }
-    let mut number = 0;
     let mut sending = tokio::task::JoinSet::new();
-    for mut made in boxes {
+    for (number, mut made) in (0_u64..).zip(boxes) {
         let there = made.at(&other);
         let base = u128::from(number) * 1_000;
-        number += 1_u64;
         sending.spawn(async move {
             for batch in 0..10_u64 {
                 let sealed: Vec<_> = (0..20)

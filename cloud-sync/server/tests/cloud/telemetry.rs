@@ -107,7 +107,7 @@ async fn late_points_and_a_wrong_clock_lose_nothing() {
     // Yesterday, ten days ago, long ago, the far future, and times nobody can mean.
     let times = [now - day, now - 10 * day, now - 400 * day, now + 4_000 * day, i64::MIN, i64::MAX];
     let points: Vec<Point> = times.iter().map(|at| Point { series: a.id, at: *at, value: 1.0 }).collect();
-    let bytes = telemetry::encode(&points, &[a.clone()], &[]).unwrap();
+    let bytes = telemetry::encode(&points, std::slice::from_ref(&a), &[]).unwrap();
     let answer = send(&made, 1, 1, bytes).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw").await, 6);
@@ -115,7 +115,8 @@ async fn late_points_and_a_wrong_clock_lose_nothing() {
     let b = definition("b");
     let bytes = telemetry::encode(&[Point { series: b.id, at: now, value: f64::NAN }], &[], &[]).unwrap();
     assert_eq!(send(&made, 1, 2, bytes).await.status, StatusCode::OK);
-    let bytes = telemetry::encode(&[Point { series: b.id, at: now, value: 2.0 }], &[b.clone()], &[]).unwrap();
+    let bytes =
+        telemetry::encode(&[Point { series: b.id, at: now, value: 2.0 }], std::slice::from_ref(&b), &[]).unwrap();
     assert_eq!(send(&made, 1, 3, bytes).await.status, StatusCode::OK);
     assert_eq!(world.postgres.count("SELECT count(*) FROM series WHERE metric = 'cpu_usage_ratio'").await, 2);
     sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
