@@ -9,7 +9,7 @@ use crate::new_id;
 /// Address, what must be read there, name of the picture.
 const PAGES: &[(&str, &[&str], &str)] = &[
     ("/", &["Harbour Street"], "home"),
-    ("/journal", &["Opening balances"], "journal"),
+    ("/journal", &["Dollars sold"], "journal"),
     ("/journal/new", &["Description"], "entry-new"),
     ("/journal/import", &["mport"], "import"),
     ("/accounts", &["Assets:Bank:Checking"], "accounts"),
@@ -57,7 +57,7 @@ async fn browser_box() -> Result<()> {
 
     // Live: an entry that somebody else posts appears without a reload.
     browser.go(&format!("{}/journal", appliance.address())).await?;
-    browser.reads(&["Opening balances"]).await?;
+    browser.reads(&["Dollars sold"]).await?;
     let lines = [("Assets:Cash", 4_711, "EUR"), ("Income:Sales", -4_711, "EUR")];
     books::post(&face, &books::entry(new_id(), "2026-11-23", "Lemonade at the door", &lines)).await?;
     browser.reads(&["Lemonade at the door"]).await?;

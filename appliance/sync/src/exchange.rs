@@ -174,6 +174,10 @@ fn network(error: reqwest::Error) -> Fault {
     let mut deepest = None;
     while let Some(cause) = source {
         match tls_error(cause) {
+            // It is the time that is wrong, the box's or the cloud's, not whom it talks to.
+            Some(rustls::Error::InvalidCertificate(why)) if is_about_time(why) => {
+                return Fault::Network(format!("its certificate is not valid by this box's clock: set the clock ({why})"));
+            }
             Some(rustls::Error::InvalidCertificate(why)) => {
                 return Fault::Untrusted(format!("its certificate is not of our cloud ({why})"));
             }
@@ -188,6 +192,11 @@ fn network(error: reqwest::Error) -> Fault {
     } else {
         deepest.unwrap_or_else(|| error.to_string())
     })
+}
+
+fn is_about_time(why: &rustls::CertificateError) -> bool {
+    use rustls::CertificateError as Why;
+    matches!(why, Why::NotValidYet | Why::NotValidYetContext { .. } | Why::Expired | Why::ExpiredContext { .. })
 }
 
 /// The TLS error an error is or holds: connectors wrap it into one `io::Error` or several, which `source` does not show.

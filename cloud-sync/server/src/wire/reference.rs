@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::{Query, State, rejection::QueryRejection};
 use sent_protocol::{Checkpoint, ReferenceRow, limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,8 +30,9 @@ pub struct After {
 pub async fn checkpoint(
     State(cloud): State<Arc<Cloud>>,
     caller: Caller,
-    Query(After { after }): Query<After>,
+    after: Result<Query<After>, QueryRejection>,
 ) -> Result<Answer<Checkpoint>, Fault> {
+    let Query(After { after }) = after.map_err(|e| Fault::malformed(e.body_text()))?;
     let mut tx = caller.begin(&cloud).await?;
     let head =
         sqlx::query_scalar!("SELECT version FROM reference_heads WHERE organization_id = $1", caller.organization)
