@@ -30,8 +30,11 @@ test: lint ## check form and lints, then run every test
 	@$(in) cargo build --quiet --bins
 	@$(in) SENT_BIN="$$CARGO_TARGET_DIR/debug" cargo nextest run
 
-bench: build ## measure against references in the same run
+bench: build ## measure against references in the same run (bench-store, bench-sync …: one room)
 	@$(in) exec scripts/bench.sh
+
+bench-%: build
+	@$(in) exec scripts/bench.sh $*
 
 fmt: ## bring the sources into form
 	@cargo fmt --all

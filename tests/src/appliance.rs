@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Face,
+    measure::{Usage, usage},
     program::{Launch, Program, free_port, last_lines, ours},
     until,
 };
@@ -148,6 +149,11 @@ impl Appliance {
             }
         }
         Ok(())
+    }
+
+    /// What it and its workers use.
+    pub fn usage(&self) -> Result<Usage> {
+        usage(self.program.as_ref().context("the box does not run")?.id())
     }
 
     /// Resident memory in bytes.

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use crate::{
     Face,
+    measure::{Usage, usage},
     program::{Launch, Program, free_port, ours},
     until,
 };
@@ -165,6 +166,11 @@ impl Replica {
     /// Port of the wire.
     pub fn wire(&self) -> u16 {
         self.wire
+    }
+
+    /// What it uses.
+    pub fn usage(&self) -> Result<Usage> {
+        usage(self.program.as_ref().context("the replica does not run")?.id())
     }
 
     /// Its resident memory in bytes.

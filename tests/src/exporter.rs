@@ -29,6 +29,11 @@ pub struct Exporter {
 impl Exporter {
     /// Serves pages of `series` values, of which each page has new ones.
     pub async fn start(series: usize) -> Result<Self> {
+        Self::with(series, |n, round| ((n as u64 * 31 + round * 17) % 1_000) as f64).await
+    }
+
+    /// Serves pages of `series` values, each by its number and the page's.
+    pub async fn with(series: usize, value: fn(usize, u64) -> f64) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}/metrics", listener.local_addr()?);
         let pages = Arc::new(AtomicU64::new(0));
@@ -43,7 +48,7 @@ impl Exporter {
                     if !matches!(stream.read(&mut request).await, Ok(n) if n > 0) {
                         return;
                     }
-                    let page = page(series, served.fetch_add(1, Ordering::Relaxed));
+                    let page = page(series, served.fetch_add(1, Ordering::Relaxed), value);
                     let head = format!(
                         "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                         page.len()
@@ -73,10 +78,10 @@ impl Drop for Exporter {
     }
 }
 
-fn page(series: usize, round: u64) -> String {
+fn page(series: usize, round: u64, value: fn(usize, u64) -> f64) -> String {
     let mut page = format!("# TYPE {PREFIX}value gauge\n");
     for n in 0..series {
-        let _ = writeln!(page, "{PREFIX}value{{n=\"{n}\"}} {}", (n as u64 * 31 + round * 17) % 1_000);
+        let _ = writeln!(page, "{PREFIX}value{{n=\"{n}\"}} {}", value(n, round));
     }
     page
 }

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod compare;
 pub mod exporter;
 pub mod face;
+pub mod measure;
 pub mod postgres;
 pub mod program;
 pub mod relay;

@@ -13,6 +13,7 @@ use sqlx::{
 };
 
 use crate::{
+    measure::{Usage, usage},
     program::{Launch, Program, free_port, is_root},
     until,
 };
@@ -141,6 +142,11 @@ impl Postgres {
     pub async fn owner(&self) -> Result<PgPool> {
         let options = self.options(DATABASE).options([("sent.organizations", "*")]);
         Ok(PgPoolOptions::new().max_connections(3).connect_with(options).await?)
+    }
+
+    /// What it and all its backends use.
+    pub fn usage(&self) -> Result<Usage> {
+        usage(self.program.as_ref().context("PostgreSQL does not run")?.id())
     }
 
     /// Its log.
