@@ -14,18 +14,6 @@ CREATE TABLE checks (
 );
 SELECT sent_declare('checks', 'up', '{id}');
 
-CREATE TABLE check_states (
-    organization_id uuid NOT NULL, -- whose
-    box_id          uuid NOT NULL, -- box
-    received_at     bigint NOT NULL, -- projected here, µs
-    check_id        uuid NOT NULL, -- check
-    level           text NOT NULL, -- ok, warn, bad, unknown
-    cause           text NOT NULL, -- why
-    since           bigint NOT NULL, -- µs
-    PRIMARY KEY (box_id, check_id)
-);
-SELECT sent_declare('check_states', 'up', '{check_id}');
-
 CREATE TABLE rules (
     organization_id uuid NOT NULL, -- whose
     box_id          uuid NOT NULL, -- box

@@ -110,10 +110,11 @@ BEGIN
     IF taken = 0 THEN
         RETURN 0;
     END IF;
-    -- Segments of one box name the same series: one pass over the whole hours they touch serves them all.
+    -- Segments of one box name the same series: one pass over the whole minutes they touch serves them all. The hours are
+    -- made of minutes, so that a busy hour's points are not read again with each of its segments.
     FOR dirty IN
-        SELECT keys, date_trunc('hour', min(from_at), 'UTC') AS from_at,
-               date_trunc('hour', max(to_at), 'UTC') + INTERVAL '1 hour' AS to_at
+        SELECT keys, date_trunc('minute', min(from_at), 'UTC') AS from_at,
+               date_trunc('minute', max(to_at), 'UTC') + INTERVAL '1 minute' AS to_at
         FROM rolling GROUP BY keys, date_trunc('day', from_at, 'UTC') ORDER BY keys
     LOOP
         -- Another replica may be rolling an earlier segment of the same series.
@@ -132,7 +133,8 @@ BEGIN
         SELECT key, date_trunc('hour', bucket, 'UTC'), min(min), max(max), sum(sum), sum(count),
                (array_agg(last ORDER BY bucket DESC))[1]
         FROM points_1m_rows
-        WHERE key = ANY (dirty.keys) AND bucket >= dirty.from_at AND bucket < dirty.to_at
+        WHERE key = ANY (dirty.keys) AND bucket >= date_trunc('hour', dirty.from_at, 'UTC')
+          AND bucket < date_trunc('hour', dirty.to_at - INTERVAL '1 minute', 'UTC') + INTERVAL '1 hour'
         GROUP BY 1, 2
         ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
             count = excluded.count, last = excluded.last

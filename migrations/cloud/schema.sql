@@ -388,18 +388,6 @@ CREATE TABLE checks (
     PRIMARY KEY (box_id, id)
 );
 
--- How the checks stand. Class up.
-CREATE TABLE check_states (
-    organization_id uuid NOT NULL,   -- whose
-    box_id          uuid NOT NULL,   -- box
-    received_at     bigint NOT NULL, -- projected here, µs
-    check_id        uuid NOT NULL,   -- check
-    level           text NOT NULL,   -- ok, warn, bad, unknown
-    cause           text NOT NULL,   -- why
-    since           bigint NOT NULL, -- µs
-    PRIMARY KEY (box_id, check_id)
-);
-
 -- Alert rules. Class up.
 CREATE TABLE rules (
     organization_id uuid NOT NULL,             -- whose

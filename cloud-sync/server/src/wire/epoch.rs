@@ -33,6 +33,9 @@ pub async fn cursor(State(cloud): State<Arc<Cloud>>, caller: Caller) -> Result<A
 /// `POST /wire/v1/epoch`.
 pub async fn start(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Whole) -> Result<Answer<EpochAnswer>, Fault> {
     let start: EpochStart = body.json().await?;
+    if start.previous_epoch >= start.epoch {
+        return Err(Fault::malformed("an epoch comes after the one before it"));
+    }
     let mut tx = caller.begin(&cloud).await?;
     let mut cursor = lock_cursor(&mut tx, caller.box_id).await?;
     if start.epoch == cursor.epoch {
