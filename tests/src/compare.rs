@@ -223,8 +223,8 @@ pub fn box_points(file: &Path, prefix: &str) -> Result<AllPoints> {
     let config = duckdb::Config::default().access_mode(duckdb::AccessMode::ReadOnly)?;
     let own = duckdb::Connection::open_with_flags(file, config).with_context(|| file.display().to_string())?;
     let mut statement = own.prepare(
-        "SELECT p.series, count(*), sum(p.value), CAST(sum(CAST(p.at AS HUGEINT)) AS VARCHAR),
-                CAST(sum(CAST(p.at // 1000000 AS HUGEINT) * CAST(round(p.value) AS HUGEINT)) AS VARCHAR)
+        "SELECT p.series, count(*), sum(p.value), CAST(sum(CAST(p.time AS HUGEINT)) AS VARCHAR),
+                CAST(sum(CAST(p.time // 1000000 AS HUGEINT) * CAST(round(p.value) AS HUGEINT)) AS VARCHAR)
          FROM points p JOIN (SELECT DISTINCT id FROM series WHERE starts_with(name, ?)) s ON s.id = p.series
          GROUP BY p.series",
     )?;

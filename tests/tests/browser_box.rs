@@ -63,7 +63,7 @@ async fn browser_box() -> Result<()> {
     browser.reads(&["Lemonade at the door"]).await?;
 
     // From the keyboard alone: the palette, then a new entry.
-    palette(&browser, "new entry").await?;
+    palette(&browser, "new journal").await?;
     browser.find("input[name=description]").await?;
     let description = browser.find("input[name=description]").await?;
     description.send_keys("Typed by hand").await?;

@@ -9,7 +9,7 @@ use sent_tests::{
     until,
 };
 
-use crate::{box_id, entry, new_id, projected, sales};
+use crate::{box_id, entry, new_id, projected, sales, same_rows};
 
 /// Size of the box's disk.
 const DISK: &str = "96m";
@@ -129,8 +129,7 @@ async fn full_disk() -> Result<()> {
     }
     appliance::synced(&face, 60).await?;
     projected(&cloud, box_id, i64::try_from(acknowledged.len())?, 60).await?;
-    appliance.stop().await?;
-    let same = compare::rows(&cloud, appliance.data(), box_id).await?;
+    let same = same_rows(&cloud, &mut appliance, &face, box_id).await?;
     ensure!(compare::count(&same, "entries") == acknowledged.len(), "{same:#?}");
     appliance.run(&["audit", "verify"])?;
     drop(disk);

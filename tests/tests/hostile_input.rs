@@ -6,6 +6,7 @@ use reqwest::Method;
 use sent_contract::capital::ImportReport;
 use sent_protocol::{
     Batch, Cursor, EpochStart, HEADER_EPOCH, HEADER_SEGMENT, Hash, Head, Refusal, TelemetryCursor, body, limits, path,
+    series::series_id,
     telemetry::{self, Point, SeriesDefinition},
 };
 use sent_tests::{
@@ -272,7 +273,7 @@ async fn other_organization(cluster: &Cluster, by_hand: &Stranger, head: Head) -
 }
 
 async fn segments(by_hand: &Stranger) -> Result<()> {
-    let id = 42;
+    let id = series_id("x", &Default::default());
     let definition = SeriesDefinition { id, name: "x".into(), labels: Default::default(), unit: String::new() };
     let points: Vec<Point> = (0..500_i32)
         .map(|n| Point { series: id, at: 1_795_435_200_000_000 + i64::from(n) * 1_000_000, value: f64::from(n) })
@@ -293,7 +294,13 @@ async fn segments(by_hand: &Stranger) -> Result<()> {
         let reply = send(2, flipped).await?;
         ensure!(reply.status.is_client_error(), "a segment changed at {at}: {}", reply.status);
     }
-    ensure!(send(5, bytes.clone()).await?.status == 409, "a gap is not refused");
+    let reply = send(5, bytes.clone()).await?;
+    ensure!(
+        reply.status == 409 && reply.code() == "gap",
+        "a gap: {}: {}",
+        reply.status,
+        String::from_utf8_lossy(&reply.body)
+    );
     for number in [1, 1, 2, 1, 2] {
         let cursor: TelemetryCursor = send(number, bytes.clone()).await?.json()?;
         ensure!(cursor.segment <= 2, "{cursor:?}");
@@ -307,7 +314,7 @@ async fn objects(by_hand: &Stranger) -> Result<()> {
     let right = Hash::of(b"a file").to_string();
     let reply = by_hand.wire.send(Method::PUT, &at(&right), &[], b"another file".to_vec()).await?;
     clear(&reply, "a file under another's name")?;
-    for name in ["x", "..%2f..%2fetc%2fpasswd", &"0".repeat(63), &"G".repeat(64), &right.to_uppercase()] {
+    for name in ["x", "..%2f..%2fetc%2fpasswd", &"0".repeat(63), &"G".repeat(64)] {
         let reply = by_hand.wire.send(Method::PUT, &at(name), &[], b"a file".to_vec()).await?;
         ensure!(reply.status.is_client_error(), "{name}: {}", reply.status);
         ensure!(by_hand.wire.get(&at(name)).await?.status.is_client_error(), "{name} is there");

@@ -20,7 +20,7 @@ use sent_tests::{
     until,
 };
 
-use crate::{box_id, new_id, projected};
+use crate::{box_id, new_id, projected, same_rows};
 
 /// How often something is killed.
 const KILLS: usize = 50;
@@ -44,7 +44,7 @@ async fn kill_anywhere() -> Result<()> {
                 name: "exporter".into(),
                 kind: CheckKind::Prometheus { url: exporter.url().to_owned() },
                 interval: Some(1),
-                timeout: Some(5),
+                timeout: Some(1),
                 paused: false,
             },
         )
@@ -87,15 +87,14 @@ async fn kill_anywhere() -> Result<()> {
     let posted = posted.lock().expect("no clerk panicked").clone();
     ensure!(posted.len() > KILLS, "only {} entries were posted between {KILLS} kills", posted.len());
 
-    let stop = NewCheck { name: check.name, kind: check.kind, interval: Some(1), timeout: Some(5), paused: true };
+    let stop = NewCheck { name: check.name, kind: check.kind, interval: Some(1), timeout: Some(1), paused: true };
     face.change(reqwest::Method::PUT, &format!("/api/pulse/checks/{}", check.id), &stop).await?;
     let cloud = cluster.postgres.owner().await?;
     appliance::synced(&face, 60).await?;
     projected(&cloud, box_id, i64::try_from(posted.len())?, 60).await?;
     settle(&mut appliance, &face, &cloud, box_id).await?;
 
-    appliance.stop().await?;
-    let same = compare::rows(&cloud, appliance.data(), box_id).await?;
+    let same = same_rows(&cloud, &mut appliance, &face, box_id).await?;
     ensure!(compare::count(&same, "entries") == posted.len(), "{} entries were acknowledged: {same:#?}", posted.len());
     let own = compare::open(appliance.data())?;
     for id in &posted {

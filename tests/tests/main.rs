@@ -20,7 +20,11 @@ mod wan_outage;
 mod wrong_clock;
 
 use sent_contract::{Uuid, capital::Entry};
-use sent_tests::{Context as _, Face, Result, books, until};
+use sent_tests::{
+    Appliance, Context as _, Face, Result, appliance, books,
+    compare::{self, Same},
+    until,
+};
 use sqlx::PgPool;
 
 /// Posts so many sales; answers their ids.
@@ -57,8 +61,33 @@ async fn entry(face: &Face, id: Uuid) -> Result<Entry> {
 }
 
 /// The box's id, out of its own database.
-fn box_id(appliance: &sent_tests::Appliance) -> Result<Uuid> {
-    let own = sent_tests::compare::open(appliance.data())?;
+fn box_id(appliance: &Appliance) -> Result<Uuid> {
+    let own = compare::open(appliance.data())?;
     let id: String = own.query_row("SELECT box_id FROM sys_box", [], |row| row.get(0))?;
     Ok(id.parse()?)
+}
+
+/// Holds the rows of both sides against each other once everything has arrived; the box is stopped afterwards. What runs by
+/// itself on a box may write once more while it stops: then there is another look.
+async fn same_rows(cloud: &PgPool, appliance: &mut Appliance, face: &Face, box_id: Uuid) -> Result<Vec<Same>> {
+    let mut looks = 5;
+    loop {
+        let status = appliance::synced(face, 60).await?;
+        until("the cloud has projected what it has", 60, || async {
+            let (epoch, sequence): (i64, i64) =
+                sqlx::query_as("SELECT epoch, sequence FROM projections WHERE box_id = $1")
+                    .bind(box_id)
+                    .fetch_one(cloud)
+                    .await?;
+            Ok(((u64::try_from(epoch)?, u64::try_from(sequence)?) >= (status.epoch, status.sequence)).then_some(()))
+        })
+        .await?;
+        appliance.stop().await?;
+        looks -= 1;
+        match compare::rows(cloud, appliance.data(), box_id).await {
+            Ok(same) => return Ok(same),
+            Err(error) if looks == 0 => return Err(error),
+            Err(_) => appliance.start().await?,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use sent_contract::{Level, fleet::BoxDetail};
 use sent_tests::{Cluster, Result, Setup, appliance, cluster::PASSWORD, compare, ensure, relay::Weather, until};
 
-use crate::{box_id, entry, projected, sales};
+use crate::{box_id, entry, projected, sales, same_rows};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restored_backup() -> Result<()> {
@@ -53,8 +53,7 @@ async fn restored_backup() -> Result<()> {
     let detail: BoxDetail = cluster.fleet.get(&format!("/api/fleet/boxes/{box_id}")).await?;
     let restore = detail.epochs.iter().find(|e| e.epoch == 2);
     ensure!(restore.is_some_and(|e| e.given_back >= 12), "{:?}", detail.epochs);
-    appliance.stop().await?;
-    let same = compare::rows(&cloud, appliance.data(), box_id).await?;
+    let same = same_rows(&cloud, &mut appliance, &face, box_id).await?;
     ensure!(compare::count(&same, "entries") == 31, "{same:#?}");
     appliance.run(&["audit", "verify"])?;
 

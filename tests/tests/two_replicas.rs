@@ -6,7 +6,7 @@ use sent_contract::{
 };
 use sent_tests::{Cluster, Result, Setup, appliance, compare, ensure, until};
 
-use crate::{box_id, projected, sales};
+use crate::{box_id, projected, sales, same_rows};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas() -> Result<()> {
@@ -64,10 +64,8 @@ async fn two_replicas() -> Result<()> {
     })
     .await?;
 
-    one.stop().await?;
-    two.stop().await?;
-    for (appliance, id, wanted) in [(&one, one_id, 75), (&two, two_id, 70)] {
-        let same = compare::rows(&cloud, appliance.data(), id).await?;
+    for (appliance, face, id, wanted) in [(&mut one, &one_face, one_id, 75), (&mut two, &two_face, two_id, 70)] {
+        let same = same_rows(&cloud, appliance, face, id).await?;
         ensure!(compare::count(&same, "entries") == wanted, "{same:#?}");
     }
     cluster.passed();

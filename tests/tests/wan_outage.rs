@@ -6,13 +6,13 @@ use sent_contract::{
     pulse::{Check, CheckKind, NewCheck},
 };
 use sent_tests::{
-    Cluster, Result, Setup, appliance, books, compare, ensure,
+    Cluster, Result, Setup, appliance, bail, books, compare, ensure,
     exporter::{Exporter, PREFIX},
     relay::Weather,
     until,
 };
 
-use crate::{box_id, projected, sales};
+use crate::{box_id, projected, sales, same_rows};
 
 /// Values of one scrape: the most a page may hold.
 const SERIES: usize = 20_000;
@@ -85,14 +85,22 @@ async fn wan_outage() -> Result<()> {
     projected(&cloud, box_id, entries, 120).await?;
     let scraped = i64::try_from(exporter.pages())? * i64::try_from(SERIES)?;
     until("the cloud has every point", 180, || async {
-        let points = compare::cloud_points(&cloud, box_id, PREFIX).await?;
-        Ok((points.values().map(|p| p.count).sum::<i64>() >= scraped).then_some(()))
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM points_raw p JOIN series s ON s.key = p.key WHERE s.box_id = $1 AND starts_with(s.metric, $2)",
+        )
+        .bind(box_id)
+        .bind(PREFIX)
+        .fetch_one(&cloud)
+        .await?;
+        if count >= scraped {
+            return Ok(Some(()));
+        }
+        bail!("{count} of {scraped}; {:?}", appliance::sync(&face).await?)
     })
     .await?;
     ensure!(books::balance(&face).await? == balance, "the balance changed although nobody posted");
 
-    appliance.stop().await?;
-    let same = compare::rows(&cloud, appliance.data(), box_id).await?;
+    let same = same_rows(&cloud, &mut appliance, &face, box_id).await?;
     ensure!(i64::try_from(compare::count(&same, "entries"))? == entries, "{same:#?}");
     let ours = compare::box_points(&appliance.data().join("pulse/series.duckdb"), PREFIX)?;
     let theirs = compare::cloud_points(&cloud, box_id, PREFIX).await?;

@@ -4,7 +4,7 @@
 use sent_contract::Level;
 use sent_tests::{Cluster, Result, Setup, appliance, compare, ensure, until};
 
-use crate::{box_id, entry, projected, sales};
+use crate::{box_id, entry, projected, sales, same_rows};
 
 /// Debian's libfaketime.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
@@ -64,8 +64,7 @@ async fn wrong_clock() -> Result<()> {
     })
     .await?;
     ensure!(badge.quarantined == 0 && badge.epoch == 1, "{badge:?}");
-    appliance.stop().await?;
-    let same = compare::rows(&cloud, appliance.data(), box_id).await?;
+    let same = same_rows(&cloud, &mut appliance, &face, box_id).await?;
     ensure!(compare::count(&same, "entries") == posted.len(), "{same:#?}");
     appliance.run(&["audit", "verify"])?;
     cluster.passed();
