@@ -24,7 +24,7 @@ use sent_tests::{
     measure::{Figure, Usage, bare_copy, quantile, usage},
     program::{Launch, Program, cache, ours},
     relay::Weather,
-    until,
+    until, wire,
 };
 use sqlx::PgPool;
 
@@ -84,6 +84,9 @@ struct Arguments {
     /// Lines of the file that the table leaves out.
     #[arg(long, default_value_t = 0)]
     after: usize,
+    /// Measure with one n-th of the rows, points and boxes: to try the bench itself, not to know anything.
+    #[arg(long, env = "BENCH_PART", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    part: u32,
 }
 
 fn main() -> Result<()> {
@@ -91,15 +94,15 @@ fn main() -> Result<()> {
     if arguments.rooms == [Room::Burn] {
         burn();
     }
-    let out = std::path::absolute(&arguments.out)?;
+    let (out, part) = (std::path::absolute(&arguments.out)?, arguments.part);
     // Children are told to die with the thread that starts them: this one.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         for room in arguments.rooms {
             match room {
-                Room::Sync => Box::pin(sync(&out)).await.context("sync")?,
-                Room::Fleet => Box::pin(fleet(&out)).await.context("fleet")?,
-                Room::Capital => Box::pin(invoices(&out)).await.context("capital")?,
+                Room::Sync => Box::pin(sync(part.into(), &out)).await.context("sync")?,
+                Room::Fleet => Box::pin(fleet(part, &out)).await.context("fleet")?,
+                Room::Capital => Box::pin(invoices(part.into(), &out)).await.context("capital")?,
                 Room::Box => Box::pin(alone(&out)).await.context("box")?,
                 Room::Pages => pages(&out).context("pages")?,
                 Room::Table => table(&out, arguments.after)?,
@@ -129,15 +132,15 @@ fn table(out: &Path, after: usize) -> Result<()> {
 }
 
 /// Rows, then points, from a box that was cut off to a cloud that has them all.
-async fn sync(out: &Path) -> Result<()> {
+async fn sync(part: u64, out: &Path) -> Result<()> {
     let mut cluster = Cluster::start(Setup::default()).await?;
     let office = cluster.office("Northwind").await?;
     let (mut appliance, face) = cluster.appliance(&office, "box").await?;
     let cloud = cluster.postgres.owner().await?;
     appliance::synced(&face, 30).await?;
-    rows_to_cloud(&cluster, &mut appliance, &office, &cloud, out).await?;
+    rows_to_cloud(ENTRIES / part, &cluster, &mut appliance, &office, &cloud, out).await?;
     let face = appliance.login(&office.owner, cluster::PASSWORD).await?;
-    telemetry_to_cloud(&cluster, &appliance, &face, &cloud, out).await?;
+    telemetry_to_cloud(PAGES / part, &cluster, &appliance, &face, &cloud, out).await?;
     appliance.stop().await?;
     cluster.passed();
     Ok(())
@@ -146,6 +149,7 @@ async fn sync(out: &Path) -> Result<()> {
 /// `rows_to_cloud`: entries and lines that were imported while the line was cut, from the moment it is healed until the
 /// cloud has projected them all, against bare `COPY` of the same rows into equal tables with the same keys and indexes.
 async fn rows_to_cloud(
+    wanted: u64,
     cluster: &Cluster,
     appliance: &mut Appliance,
     office: &cluster::Office,
@@ -156,10 +160,10 @@ async fn rows_to_cloud(
     cluster.mqtt.set(Weather::Cut);
     appliance.stop().await?;
     let sheet = cluster.folder().join("books.csv");
-    std::fs::File::create(&sheet)?.write_all(books::sheet(0, ENTRIES).as_bytes())?;
+    std::fs::File::create(&sheet)?.write_all(books::sheet(0, wanted).as_bytes())?;
     let begun = Instant::now();
     appliance.run(&["capital", "import", &sheet.display().to_string()])?;
-    println!("  {ENTRIES} entries are imported in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("  {wanted} entries are imported in {:.1} s", begun.elapsed().as_secs_f64());
     appliance.start().await?;
     let face = appliance.login(&office.owner, cluster::PASSWORD).await?;
     let last = i64::try_from(appliance::sync(&face).await?.sequence)?;
@@ -188,7 +192,7 @@ async fn rows_to_cloud(
     println!("  the inbox has all after {:.2} s", inbox.unwrap_or(took).as_secs_f64());
     let (entries, lines): (i64, i64) =
         sqlx::query_as("SELECT (SELECT count(*) FROM entries), (SELECT count(*) FROM lines)").fetch_one(cloud).await?;
-    ensure!(entries == i64::try_from(ENTRIES)?, "the cloud has {entries} entries");
+    ensure!(entries == i64::try_from(wanted)?, "the cloud has {entries} entries");
     let bare = bare_copy(cloud, "SELECT * FROM entries", "entries", false).await?
         + bare_copy(cloud, "SELECT * FROM lines", "lines", false).await?;
     let rate = |time: Duration| (entries + lines) as f64 / time.as_secs_f64();
@@ -199,6 +203,7 @@ async fn rows_to_cloud(
 /// committed them all, against bare binary `COPY` of the same points into an equal table with the same index.
 /// `bytes_per_point`: all the box sends meanwhile, TLS and HTTP and exchanges without points included.
 async fn telemetry_to_cloud(
+    pages: u64,
     cluster: &Cluster,
     appliance: &Appliance,
     face: &Face,
@@ -224,14 +229,14 @@ async fn telemetry_to_cloud(
     cluster.wire.set(Weather::Cut);
     cluster.mqtt.set(Weather::Cut);
     let (seen, begun) = (exporter.pages(), Instant::now());
-    while exporter.pages() < seen + PAGES {
+    while exporter.pages() < seen + pages {
         scrape().await?;
     }
-    println!("  {PAGES} pages of {SERIES} series are scraped in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("  {pages} pages of {SERIES} series are scraped in {:.1} s", begun.elapsed().as_secs_f64());
     let points = || sqlx::query_scalar::<_, i64>("SELECT count(*) FROM points_raw").fetch_one(cloud);
     let segment = || sqlx::query_scalar::<_, i64>("SELECT telemetry_segment FROM wire_cursors").fetch_one(cloud);
     let (had, bytes, mut last) = (points().await?, cluster.wire.bytes(), segment().await?);
-    let wanted = had + i64::try_from(PAGES)? * i64::try_from(SERIES)?;
+    let wanted = had + i64::try_from(pages)? * i64::try_from(SERIES)?;
     // The box's own follower of the spool has its share of the cores until it is done.
     tokio::time::sleep(Duration::from_secs(3)).await;
 
@@ -315,7 +320,8 @@ fn explain(after: &[(&'static str, Usage)], before: &[(&'static str, Usage)], to
 
 /// `simulated_boxes`: boxes with a real wire each, from when they are all up. The lag is from a point's time to the cloud's
 /// acknowledgement of it, 99th percentile; what was not acknowledged at the end counts as missed.
-async fn fleet(out: &Path) -> Result<()> {
+async fn fleet(part: u32, out: &Path) -> Result<()> {
+    let (boxes, seconds) = (BOXES / part, (SIMULATED / u64::from(part)).max(20));
     let cluster = Cluster::start(Setup { broker: false, ..Setup::default() }).await?;
     let office = cluster.office("Northwind").await?;
     let me: Me = cluster.fleet.get("/api/session").await?;
@@ -328,10 +334,10 @@ async fn fleet(out: &Path) -> Result<()> {
         ("--token", token.secret),
         ("--organisation", office.organization.to_string()),
         ("--branch", office.branch.to_string()),
-        ("--sim", figure(BOXES.into())),
+        ("--sim", figure(boxes.into())),
         ("--series", figure(BOX_SERIES.into())),
         ("--every", figure(EVERY.into())),
-        ("--seconds", figure(SIMULATED)),
+        ("--seconds", figure(seconds)),
     ];
     let launch = Launch::new(ours("sent")?)
         .variable("SENT_LOG", "error")
@@ -339,7 +345,7 @@ async fn fleet(out: &Path) -> Result<()> {
     let begun = Instant::now();
     let mut simulation = launch.start(&cluster.folder().join("simulation.log"))?;
     simulation.line("READY", Duration::from_secs(180)).await?;
-    println!("  {BOXES} boxes are enrolled after {:.0} s", begun.elapsed().as_secs_f64());
+    println!("  {boxes} boxes are enrolled after {:.0} s", begun.elapsed().as_secs_f64());
     // They come up one after another within the time between two points of one.
     tokio::time::sleep(Duration::from_secs(u64::from(EVERY) + 2)).await;
     let look = || -> Result<Spent> {
@@ -351,7 +357,7 @@ async fn fleet(out: &Path) -> Result<()> {
         ])
     };
     let (before, begun) = (look()?, Instant::now());
-    tokio::time::sleep(Duration::from_secs(SIMULATED - 10)).await;
+    tokio::time::sleep(Duration::from_secs(seconds - 10)).await;
     explain(&look()?, &before, begun.elapsed());
     let rest = simulation.line("{\"boxes\":", Duration::from_secs(60)).await?;
     let report: serde_json::Value = serde_json::from_str(&format!("{{\"boxes\":{rest}"))?;
@@ -360,11 +366,11 @@ async fn fleet(out: &Path) -> Result<()> {
     let mut lag = number("lag_p99_seconds")?;
     if number("points_acknowledged")? < 0.9 * number("points_made")? {
         // Most of what is late has no lag yet.
-        lag = lag.max(SIMULATED as f64);
+        lag = lag.max(seconds as f64);
     }
     drop(simulation);
-    let all = f64::from(BOXES * BOX_SERIES / EVERY);
-    println!("  {:.0} of {all:.0} points/s", number("points_acknowledged")? / SIMULATED as f64);
+    let all = f64::from(boxes * BOX_SERIES / EVERY);
+    println!("  {:.0} of {all:.0} points/s", number("points_acknowledged")? / seconds as f64);
     Figure::limit("simulated_boxes", "s lag p99", lag, 5.0).record(out)?;
     cluster.passed();
     Ok(())
@@ -420,7 +426,7 @@ fn invoice(n: u64) -> sent_contract::capital::NewEntry {
 
 /// `invoice_p99_busy`: posting an invoice of six lines by HTTP, one after another, with every core burnt by processes that
 /// are confined as a worker is, against the same on an idle machine; rounds of both in turn.
-async fn invoices(out: &Path) -> Result<()> {
+async fn invoices(part: u64, out: &Path) -> Result<()> {
     let (_folder, mut appliance) = stand_alone()?;
     appliance.start().await?;
     let face = appliance.login(OWNER.0, OWNER.1).await?;
@@ -431,7 +437,7 @@ async fn invoices(out: &Path) -> Result<()> {
     for round in 0..=2 * ROUNDS {
         // The first round warms up.
         let burners = if round > 0 && round % 2 == 0 { Some(Burners::start()?) } else { None };
-        for n in 0..INVOICES {
+        for n in 0..INVOICES / part {
             let entry = invoice(n);
             let begun = Instant::now();
             books::post(&face, &entry).await?;
@@ -454,6 +460,7 @@ async fn alone(out: &Path) -> Result<()> {
     let (_folder, mut appliance) = stand_alone()?;
     let mut starts = Vec::new();
     let mut readies = Vec::new();
+    wire::install_provider();
     let client = reqwest::Client::new();
     for _ in 0..STARTS {
         let log = appliance.log().to_owned();
