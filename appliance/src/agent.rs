@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{settings::Settings, supervisor::Supervisor, sync::SyncHandle};
+use crate::{log, settings::Settings, supervisor::Supervisor, sync::SyncHandle};
 
 /// Between two looks for an identity while the box stands alone, and before an agent that ended starts again.
 const LOOK: Duration = Duration::from_secs(2);
@@ -19,6 +19,9 @@ const TELEMETRY_EVERY: Duration = Duration::from_secs(10);
 
 /// The badge is told at most this often.
 const BADGE: Duration = Duration::from_millis(250);
+
+/// The desired document that was applied last.
+const DESIRED: &str = "desired";
 
 /// What the agent is put together from.
 #[derive(Clone)]
@@ -60,14 +63,18 @@ impl Host for Program {
             "disk_bytes": machine.disk.1,
             "disk_used_bytes": machine.disk.0,
             "services": services,
+            "log": { "level": log::level() },
         })
     }
 
     fn apply(&self, desired: Value) -> BoxFuture<Result<(), String>> {
         let store = self.store.clone();
         Box::pin(async move {
+            if let Some(level) = log::desired(&desired) {
+                log::set(level)?;
+            }
             let text = serde_json::to_string(&desired).map_err(|e| e.to_string())?;
-            store.set_state("desired", &text).await.map_err(|e| e.to_string())
+            store.set_state(DESIRED, &text).await.map_err(|e| e.to_string())
         })
     }
 
@@ -140,6 +147,11 @@ fn handlers(parts: &Parts, shutdown: &CancellationToken) -> Handlers {
                 Ok(format!("{} shows itself on its pages", identity.name))
             }
         })
+        .on("set_log_level", |arguments| async move {
+            let level = arguments.get("level").and_then(Value::as_str).ok_or("the command names no level")?;
+            log::set(level)?;
+            Ok(format!("{level} is logged until the next start"))
+        })
         .on("restart", move |_| {
             let restart = restart.clone();
             async move {
@@ -173,6 +185,13 @@ pub async fn keep(parts: Parts, shutdown: CancellationToken) {
 }
 
 async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) -> Result<(), String> {
+    // What was desired once holds after a restart too, with or without a cloud in reach.
+    if let Some(text) = parts.store.state(DESIRED).await.map_err(|e| e.to_string())?
+        && let Ok(document) = serde_json::from_str::<Value>(&text)
+        && let Some(level) = log::desired(&document)
+    {
+        log::set(level)?;
+    }
     let spool = parts.spool.clone();
     let outgoing = tokio::task::spawn_blocking(move || StoreSpool::open(spool))
         .await

@@ -7,6 +7,7 @@ mod agent;
 mod engines;
 mod gateway;
 mod isolation;
+mod log;
 mod serve;
 mod settings;
 mod sim;
@@ -23,7 +24,6 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::verbs::Verb;
 
@@ -85,8 +85,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let quiet = arguments.verb.as_ref().is_some_and(|v| !matches!(v, Verb::Serve));
     let level = if quiet { "warn" } else { &settings.log.level };
-    let filter = EnvFilter::try_from_env("SENT_LOG").or_else(|_| EnvFilter::try_new(level)).context("log.level")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log::start(level)?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.verb {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::StatusCode;
 use sent_protocol::{Command, CommandPhase, Desired, Reported, code, limits};
+use serde_json::json;
 
 use super::caller::{Answer, Caller, Whole};
 use crate::{
     Cloud,
     db::to_i64,
     error::{Fault, Result},
-    status,
+    live, status,
 };
 
 /// `GET /wire/v1/desired`.
@@ -63,6 +64,10 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     let now = cloud.clock.now();
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let mut tx = caller.begin(&cloud).await?;
+    let before =
+        sqlx::query_scalar!("SELECT reported_version FROM box_documents WHERE box_id = $1 FOR UPDATE", caller.box_id)
+            .fetch_one(&mut *tx)
+            .await?;
     sqlx::query!(
         "UPDATE box_documents SET reported_version = $2, reported = $3::text::jsonb, reported_at = $4 WHERE box_id = $1",
         caller.box_id,
@@ -73,6 +78,8 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     )
     .execute(&mut *tx)
     .await?;
+    // Whoever watches the box sees at once that it took a document, or that a command is over.
+    let mut news = reported.version != before;
     let level = status::level_name(reported.status.level);
     sqlx::query!(
         "UPDATE box_states SET reported_level = $2, reported_cause = $3, waiting = $4, alerts = $5, last_seen = $6
@@ -94,7 +101,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     .execute(&mut *tx)
     .await?;
     for state in reported.commands.iter().filter(|c| c.state != CommandPhase::Queued).take(limits::COMMANDS) {
-        sqlx::query!(
+        let moved = sqlx::query!(
             "UPDATE commands SET state = $3, result = coalesce($4, result), updated_at = $5
              WHERE id = $1 AND box_id = $2 AND state NOT IN ('done', 'failed')
                AND array_position('{queued,delivered,running,done,failed,expired}', state)
@@ -107,6 +114,10 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
         )
         .execute(&mut *tx)
         .await?;
+        news |= moved.rows_affected() > 0;
+    }
+    if news {
+        live::tell(&mut tx, caller.organization, "fleet.boxes", &json!({ "box": caller.box_id })).await?;
     }
     status::refresh(&mut tx, &cloud.settings.fleet, now, Some(caller.box_id)).await?;
     tx.commit().await?;
