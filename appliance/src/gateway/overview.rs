@@ -10,12 +10,15 @@ use sent_core::{
     Problem, Scope,
     route::{Access, Routes},
 };
-use sent_store::{AuditFilter, StoreError};
+use sent_store::{AuditFilter, Store, StoreError};
 
 use super::Gateway;
 
 /// Share of the disk above which the box asks for attention, and above which it is in trouble.
 const DISK: (f64, f64) = (0.90, 0.97);
+
+/// Alerts that the first page names at most; the alerts page has them all.
+const ALERTS: u32 = 20;
 
 pub(super) fn routes() -> Routes<Gateway> {
     Routes::new()
@@ -37,6 +40,30 @@ async fn sync_now(State(g): State<Gateway>, Extension(scope): Extension<Scope>) 
         .await?;
     g.sync.wake();
     Ok(StatusCode::ACCEPTED)
+}
+
+/// The newest open alerts that nobody has taken on and nothing silences.
+async fn alerts(store: &Store, scope: &Scope) -> Result<Vec<Attention>, StoreError> {
+    store
+        .read(scope, |db| {
+            let mut query = db.prepare_cached(
+                "SELECT title, severity, raised_at FROM alerts
+                 WHERE resolved_at IS NULL AND acknowledged_by IS NULL AND state <> 'silenced'
+                 ORDER BY raised_at DESC, id DESC LIMIT ?1",
+            )?;
+            let rows = query.query_map([ALERTS], |row| {
+                let severity: String = row.get(1)?;
+                let level = if severity == "bad" { Level::Bad } else { Level::Warn };
+                let cause = "an alert is open and nobody has acknowledged it".to_owned();
+                Ok(Attention {
+                    status: Status { level, cause, since: row.get(2)? },
+                    title: row.get(0)?,
+                    link: "/alerts".to_owned(),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
 }
 
 async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Home>, Problem> {
@@ -63,8 +90,11 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
         notice(
             Status { level, cause: format!("disk {:.0} % full", share * 100.0), since: machine.at.0 },
             "The disk is filling up".to_owned(),
-            "/pulse",
+            "/monitoring",
         );
+    }
+    if scope.rights.allow("pulse.read") {
+        attention.extend(alerts(&g.store, &scope).await?);
     }
     let worst = attention.iter().map(|a| &a.status).max_by_key(|s| s.level);
     let status =

@@ -58,6 +58,9 @@ pub struct Me {
     pub totp: bool,
     /// Which face serves this page: `box` or `fleet`.
     pub face: String,
+    /// Base currency of the organisation, where the face keeps books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
 }
 
 /// An id with the name people know.

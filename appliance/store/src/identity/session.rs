@@ -299,7 +299,7 @@ fn read_session(
 ) -> Result<Option<(Session, Timestamp)>, StoreError> {
     let row = db
         .prepare_cached(
-            "SELECT s.stage, s.seen_at, u.id, u.email, u.name, o.organization_id, o.name, r.name, r.rights, b.id, b.name,
+            "SELECT s.stage, s.seen_at, u.id, u.email, u.name, o.organization_id, o.name, r.name, r.rights, b.id, b.name, o.currency,
                     EXISTS (SELECT 1 FROM factors_rows f WHERE f.organization_id = u.organization_id AND f.user_id = u.id AND f.confirmed = 1)
              FROM sys_sessions s
              JOIN users_rows u ON u.organization_id = s.organization_id AND u.id = s.user_id AND u.disabled = 0
@@ -313,18 +313,23 @@ fn read_session(
             |r| {
                 let texts: [String; 8] =
                     [r.get(0)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?];
-                let branch: [Option<String>; 2] = [r.get(9)?, r.get(10)?];
-                Ok((texts, branch, r.get::<_, i64>(1)?, r.get::<_, i64>(11)? != 0))
+                let optional: [Option<String>; 3] = [r.get(9)?, r.get(10)?, r.get(11)?];
+                Ok((texts, optional, r.get::<_, i64>(1)?, r.get::<_, i64>(12)? != 0))
             },
         )
         .optional()?;
-    let Some(([stage, user, email, name, organization, organization_name, role, rights], branch, seen, totp)) = row
+    let Some((
+        [stage, user, email, name, organization, organization_name, role, rights],
+        [branch, branch_name, currency],
+        seen,
+        totp,
+    )) = row
     else {
         return Ok(None);
     };
     let rights: Vec<String> = serde_json::from_str(&rights).unwrap_or_default();
-    let branch = match branch {
-        [Some(id), Some(name)] => Some(Named { id: uuid(&id)?, name }),
+    let branch = match (branch, branch_name) {
+        (Some(id), Some(name)) => Some(Named { id: uuid(&id)?, name }),
         _ => None,
     };
     let id = uuid(&user)?;
@@ -346,6 +351,7 @@ fn read_session(
         csrf: csrf.to_owned(),
         totp,
         face: "box".to_owned(),
+        currency,
     };
     let stage = if stage == "open" { Stage::Open } else { Stage::Totp };
     Ok(Some((Session { scope, stage, me }, Timestamp(seen))))

@@ -424,6 +424,7 @@ async fn present(cloud: &Cloud, organization: Uuid, user: Uuid, csrf: &str) -> R
         csrf: csrf.to_owned(),
         totp: row.totp,
         face: "fleet".to_owned(),
+        currency: None,
     })
 }
 
