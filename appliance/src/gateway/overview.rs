@@ -54,7 +54,7 @@ async fn alerts(store: &Store, scope: &Scope) -> Result<Vec<Attention>, StoreErr
             let rows = query.query_map([ALERTS], |row| {
                 let severity: String = row.get(1)?;
                 let level = if severity == "bad" { Level::Bad } else { Level::Warn };
-                let cause = "an alert is open and nobody has acknowledged it".to_owned();
+                let cause = "alert not acknowledged".to_owned();
                 Ok(Attention {
                     status: Status { level, cause, since: row.get(2)? },
                     title: row.get(0)?,

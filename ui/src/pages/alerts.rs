@@ -41,7 +41,7 @@ fn columns() -> Vec<Column<Alert>> {
     vec![
         Column::new("State", |alert: &Alert| alert.state.clone()).cell(state_tag).at(Slot::Value),
         Column::new("Alert", |alert: &Alert| alert.title.clone()).class("font-medium").at(Slot::Title),
-        Column::new("Severity", |alert: &Alert| alert.severity.clone()).at(Slot::Detail),
+        Column::new("Severity", |alert: &Alert| sentence(&alert.severity)).at(Slot::Detail),
         Column::new("Value", |alert: &Alert| alert.value.to_string())
             .num()
             .cell(|alert| html! { format::measure(alert.value, "") }),

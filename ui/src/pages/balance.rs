@@ -113,7 +113,7 @@ fn Report(props: &ReportProps) -> Html {
         <div class="min-h-0 overflow-auto">
             <table class="table">
                 <thead><tr>
-                    <th scope="col">{ "Account" }</th><th scope="col">{ "Currency" }</th>
+                    <th scope="col">{ "Account" }</th><th scope="col" class="hidden md:table-cell">{ "Currency" }</th>
                     <th scope="col" class="num">{ "Balance" }</th>
                     if base { <th scope="col" class="num hidden md:table-cell">{ "In base currency" }</th> }
                 </tr></thead>
@@ -121,8 +121,8 @@ fn Report(props: &ReportProps) -> Html {
                     for row in rows.iter() {
                         <tr key={format!("{} {}", row.account, row.currency)} class="row">
                             <td><Account name={row.account.clone()} /></td>
-                            <td class="text-ink-3">{ &row.currency }</td>
-                            <td class="num">{ figure(row.balance, &row.currency) }</td>
+                            <td class="hidden text-ink-3 md:table-cell">{ &row.currency }</td>
+                            <td class="num">{ figure(row.balance, &row.currency) }<span class="text-ink-3 md:hidden">{ " " }{ &row.currency }</span></td>
                             if base { <td class="num hidden text-ink-2 md:table-cell">{ row.base.map_or_else(|| html! { "—" }, |base| figure(base, "")) }</td> }
                         </tr>
                     }
@@ -131,11 +131,11 @@ fn Report(props: &ReportProps) -> Html {
                     for (currency, sum) in sums(&rows) {
                         <tr key={currency.clone()}>
                             <td>
-                                { "Debits less credits " }
+                                <span class="hidden md:inline">{ "Debits less credits " }</span>
                                 if sum.debit == sum.credit { <Tag tone={Tone::Ok}>{ "Balanced" }</Tag> } else { <Tag tone={Tone::Bad}>{ "Off" }</Tag> }
                             </td>
-                            <td>{ &currency }</td>
-                            <td class="num">{ figure(sum.debit.saturating_sub(sum.credit), &currency) }</td>
+                            <td class="hidden md:table-cell">{ &currency }</td>
+                            <td class="num">{ figure(sum.debit.saturating_sub(sum.credit), &currency) }<span class="text-ink-3 md:hidden">{ " " }{ &currency }</span></td>
                             if base { <td class="hidden md:table-cell" /> }
                         </tr>
                     }

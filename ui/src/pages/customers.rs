@@ -158,7 +158,7 @@ fn Create(props: &CreateProps) -> Html {
     let footer = html! {
         <>
             <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true busy={*busy} disabled={name.trim().is_empty() || currency.trim().is_empty()}>{ "Make customer" }</Button>
+            <Button kind={Kind::Primary} submit=true busy={*busy} disabled={name.trim().is_empty() || currency.trim().is_empty() || branches.trim().is_empty()}>{ "Make customer" }</Button>
         </>
     };
     html! {
@@ -166,7 +166,7 @@ fn Create(props: &CreateProps) -> Html {
             <div class="grid gap-3 md:grid-cols-[1fr_8rem]">
                 <Field label="Name" error={failure("name")}><Input name="name" autofocus=true value={(*name).clone()} on={set(&name)} /></Field>
                 <Field label="Base currency" error={failure("currency")}><Input name="currency" value={(*currency).clone()} on={set(&currency)} /></Field>
-                <Field label="Branches" class="md:col-span-2" error={failure("branches")} hint="One a line; more can follow"><TextArea rows=3 value={(*branches).clone()} on={set(&branches)} /></Field>
+                <Field label="Branches" class="md:col-span-2" error={failure("branches")} hint="One a line, at least one; more can follow"><TextArea rows=3 value={(*branches).clone()} on={set(&branches)} /></Field>
             </div>
             if let Some(error) = error.as_ref().filter(|error| !error.blames_fields()) {
                 <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p>

@@ -6,6 +6,7 @@ use crate::{
     data::use_resource,
     format,
     route::Route,
+    session::use_session,
 };
 use rust_decimal::Decimal;
 use sent_contract::capital::{Account, Entry, NewEntry as Body, NewLine};
@@ -42,8 +43,8 @@ struct Draft {
 type Edit = Box<dyn FnOnce(&mut Draft)>;
 
 impl Draft {
-    fn new() -> Self {
-        let line = Line { currency: usual_currency(), ..Line::default() };
+    fn new(base: Option<&str>) -> Self {
+        let line = Line { currency: usual_currency(base), ..Line::default() };
         Self { id: api::new_id(), date: format::today(), description: String::new(), lines: vec![line.clone(), line] }
     }
 
@@ -64,10 +65,10 @@ fn storage() -> Option<web_sys::Storage> {
     web_sys::window()?.session_storage().ok().flatten()
 }
 
-/// The currency of the last entry that was posted from this browser.
-fn usual_currency() -> String {
+/// The currency of the last entry that was posted from this browser, else that of the books.
+fn usual_currency(base: Option<&str>) -> String {
     let kept = web_sys::window().and_then(|window| window.local_storage().ok().flatten());
-    kept.and_then(|kept| kept.get_item(CURRENCY).ok().flatten()).unwrap_or_else(|| "EUR".to_owned())
+    kept.and_then(|kept| kept.get_item(CURRENCY).ok().flatten()).unwrap_or_else(|| base.unwrap_or("EUR").to_owned())
 }
 
 fn keep_currency(currency: &str) {
@@ -149,7 +150,8 @@ pub fn NewEntry() -> Html {
     let toast = use_toast();
     let navigator = use_navigator();
     let accounts = use_resource::<List<Account>>(Some("/api/capital/accounts".into()), &["table:accounts"]);
-    let draft = use_state(|| Draft::kept().unwrap_or_else(Draft::new));
+    let base = use_session().me.currency.clone();
+    let draft = use_state(|| Draft::kept().unwrap_or_else(|| Draft::new(base.as_deref())));
     let busy = use_state_eq(|| false);
     let error = use_state(|| None::<Failure>);
     use_effect_with((*draft).clone(), |draft| draft.keep());
@@ -246,7 +248,7 @@ pub fn NewEntry() -> Html {
         Callback::from(move |_: MouseEvent| {
             drop_draft();
             error.set(None);
-            draft.set(Draft::new());
+            draft.set(Draft::new(base.as_deref()));
         })
     };
     let failure = |field: &str| error.as_ref().and_then(|error| error.field(field));

@@ -3,7 +3,10 @@
 use super::alerts::state_tag;
 use crate::{
     api::with_query,
-    components::{Ago, Card, Chip, Column, DataTable, Empty, Problem, Row, Search, Since, Skeleton, Slot, Toolbar},
+    components::{
+        Ago, Card, Chip, Column, DataTable, Empty, Problem, Row, Search, Since, Skeleton, Slot, Toolbar,
+        status::sentence,
+    },
     data::{use_pages, use_query, use_settled},
     format,
     route::Route,
@@ -34,7 +37,7 @@ fn columns() -> Vec<Column<BoxAlert>> {
         Column::new("Alert", |row: &BoxAlert| row.alert.title.clone()).class("font-medium").at(Slot::Title),
         Column::new("Box", name).at(Slot::Detail),
         Column::new("Customer", customer).class("text-ink-2"),
-        Column::new("Severity", |row: &BoxAlert| row.alert.severity.clone()),
+        Column::new("Severity", |row: &BoxAlert| sentence(&row.alert.severity)),
         Column::new("Since", |row: &BoxAlert| format::iso(row.alert.raised_at))
             .cell(|row| html! { <Since at={row.alert.raised_at} /> })
             .at(Slot::Meta),

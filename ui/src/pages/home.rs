@@ -98,6 +98,9 @@ fn Full(props: &FullProps) -> Html {
 const BACK: i64 = 6 * 3_600_000_000;
 const EVERY: i64 = 60_000_000;
 
+/// What is drawn.
+const LOAD: [&str; 2] = ["cpu_usage_ratio", "memory_used_ratio"];
+
 /// Processor and memory of this box over the last hours. A box that measures nothing yet shows no chart.
 #[component]
 fn Load() -> Html {
@@ -106,8 +109,8 @@ fn Load() -> Html {
     let to = (use_now() / EVERY + 1) * EVERY;
     let from = to - BACK;
     let known = list.data.as_ref().map(|list| list.items.as_slice()).unwrap_or_default();
-    let find = |word: &str| known.iter().find(|series| series.unit == "ratio" && series.metric.contains(word));
-    let chosen: Vec<&Series> = find("cpu").into_iter().chain(find("mem")).collect();
+    let chosen: Vec<&Series> =
+        LOAD.iter().filter_map(|metric| known.iter().find(|series| series.metric == *metric)).collect();
     let ids = chosen.iter().map(|series| series.id.as_str()).collect::<Vec<_>>().join(",");
     let path = (!chosen.is_empty()).then(|| format!("/api/pulse/query?series={ids}&from={from}&to={to}&points=360"));
     let answer = use_resource::<QueryAnswer>(path, &[]);

@@ -155,6 +155,20 @@ fn compared(desired: &Value, reported: &Value) -> Vec<(String, Option<Value>, Op
     rows
 }
 
+/// A leaf as people read it: sizes as sizes, services as a sentence each.
+fn said(path: &str, value: &Value) -> String {
+    if path.ends_with("_bytes")
+        && let Some(size) = value.as_f64()
+    {
+        return format::bytes(size);
+    }
+    let service = |item: &Value| Some(format!("{}: {}", item.get("name")?.as_str()?, item.get("cause")?.as_str()?));
+    match value.as_array().map(|items| items.iter().map(service).collect::<Option<Vec<_>>>()) {
+        Some(Some(services)) if !services.is_empty() => services.join(" · "),
+        _ => super::audit::plain(value),
+    }
+}
+
 #[derive(Properties, PartialEq)]
 struct DocumentsProps {
     detail: Rc<BoxDetail>,
@@ -166,7 +180,8 @@ fn Documents(props: &DocumentsProps) -> Html {
     let detail = &props.detail;
     let rows = compared(&detail.desired, &detail.reported);
     let open = rows.iter().filter(|(_, desired, reported)| desired.is_some() && desired != reported).count();
-    let show = |value: &Option<Value>| value.as_ref().map_or_else(|| "—".to_owned(), super::audit::plain);
+    let show =
+        |path: &str, value: &Option<Value>| value.as_ref().map_or_else(|| "—".to_owned(), |value| said(path, value));
     let aside = html! {
         if open == 0 { <Tag tone={Tone::Ok}>{ "As desired" }</Tag> } else { <Tag tone={Tone::Warn}>{ format::counted(open as u64, "difference", "differences") }</Tag> }
     };
@@ -186,10 +201,10 @@ fn Documents(props: &DocumentsProps) -> Html {
                             for (path, desired, reported) in rows.iter() {
                                 <tr key={path.clone()}>
                                     <td class="font-mono text-sm">{ path }</td>
-                                    <td>{ show(desired) }</td>
-                                    <td>
+                                    <td class="break-words whitespace-normal!">{ show(path, desired) }</td>
+                                    <td class="break-words whitespace-normal!">
                                         <span class="inline-flex items-center gap-1.5">
-                                            { show(reported) }
+                                            { show(path, reported) }
                                             if desired.is_some() && desired != reported { <Dot tone={Tone::Warn} /><span class="text-sm text-warn-ink">{ "differs" }</span> }
                                         </span>
                                     </td>
@@ -426,5 +441,14 @@ mod tests {
             ]
         );
         assert!(compared(&json!({}), &json!(null)).is_empty());
+    }
+
+    #[test]
+    fn what_a_box_reports_reads_as_words() {
+        assert_eq!(said("disk_bytes", &json!(270_553_174_016_u64)), format::bytes(270_553_174_016.0));
+        let services = json!([{ "name": "capital", "cause": "ready" }, { "name": "pulse", "cause": "91 series" }]);
+        assert_eq!(said("services", &services), "capital: ready · pulse: 91 series");
+        assert_eq!(said("tags", &json!(["a"])), r#"["a"]"#);
+        assert_eq!(said("services", &json!([])), "[]");
     }
 }

@@ -19,7 +19,10 @@ impl Row for Setting {
 fn columns() -> Vec<Column<Setting>> {
     vec![
         Column::new("Setting", |setting: &Setting| setting.key.clone()).class("font-mono text-sm").at(Slot::Title),
-        Column::new("Value", |setting: &Setting| setting.value.clone()).class("font-mono text-sm").at(Slot::Value),
+        Column::new("Value", |setting: &Setting| setting.value.clone())
+            .class("font-mono text-sm")
+            .cell(|setting| html! { <span class="inline-block max-w-[44vw] truncate align-bottom md:max-w-80" title={setting.value.clone()}>{ &setting.value }</span> })
+            .at(Slot::Value),
         Column::new("From", |setting: &Setting| setting.source.clone())
             .cell(|setting| html! { <Tag>{ &setting.source }</Tag> })
             .at(Slot::Meta),
