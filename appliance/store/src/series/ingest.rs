@@ -11,12 +11,15 @@
 //! back, as long as the raw points are still there. Retention moves by at most [`RETENTION_STEP`] at a time, so that a
 //! clock which jumped years ahead does not cost the history before somebody sets it right.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use duckdb::{
     Connection,
     arrow::{
-        array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt64Array},
+        array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, UInt64Array},
         datatypes::{DataType, Field, Schema},
         error::ArrowError,
     },
@@ -39,6 +42,8 @@ const REWIND: i64 = 10 * MINUTE;
 const RETENTION_STEP: i64 = DAY / 4;
 /// A tier's beginning moves by at least this much, so that deletions come in few, large pieces.
 const RETENTION_GRAIN: i64 = HOUR;
+/// Definitions named in one statement.
+const DEFINITIONS: usize = 1_000;
 
 /// The marks, as in table `marks`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -279,16 +284,25 @@ fn field(kind: &DataType) -> Field {
     Field::new("", kind.clone(), false)
 }
 
+/// Definitions in one statement of removal a thousand and one append for all: an exporter may bring tens of thousands at
+/// once, and DuckDB takes a quarter of a megabyte for each statement of a transaction that inserts.
 fn define(connection: &Connection, definitions: &[SeriesDefinition]) -> Result<(), SeriesError> {
-    for definition in definitions {
-        let labels = serde_json::to_string(&definition.labels).map_err(|e| SeriesError::Damaged(e.to_string()))?;
-        connection.execute("DELETE FROM series WHERE id = ?", [definition.id])?;
-        connection.execute(
-            "INSERT INTO series VALUES (?, ?, ?, ?)",
-            params![definition.id, definition.name, labels, definition.unit],
-        )?;
+    let by_id: BTreeMap<u64, &SeriesDefinition> = definitions.iter().map(|d| (d.id, d)).collect();
+    let ids: Vec<String> = by_id.keys().map(u64::to_string).collect();
+    for some in ids.chunks(DEFINITIONS) {
+        connection.execute(&format!("DELETE FROM series WHERE id IN ({})", some.join(", ")), [])?;
     }
-    Ok(())
+    let labels = by_id
+        .values()
+        .map(|d| serde_json::to_string(&d.labels).map_err(|e| SeriesError::Damaged(e.to_string())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let columns: [ArrayRef; 4] = [
+        Arc::new(by_id.keys().copied().collect::<UInt64Array>()),
+        Arc::new(by_id.values().map(|d| Some(d.name.as_str())).collect::<StringArray>()),
+        Arc::new(labels.iter().map(|l| Some(l.as_str())).collect::<StringArray>()),
+        Arc::new(by_id.values().map(|d| Some(d.unit.as_str())).collect::<StringArray>()),
+    ];
+    append(connection, "series", columns.into())
 }
 
 /// Deletes the rows before `until`, a step at a time. `from` is the tier's beginning.
