@@ -396,7 +396,16 @@ async fn requests(face: &Face) -> Result<()> {
                 None => route.path.clone(),
             };
             for (what, bytes) in &documents {
-                let answer = face.send(route.method.parse()?, &path, Some(("application/json", bytes.clone()))).await?;
+                let send = || async {
+                    face.send(route.method.parse()?, &path, Some(("application/json", bytes.clone()))).await
+                };
+                // A refusal may come before a long body has been read, and then the line is closed: for this request, or
+                // for the next one that was to use it.
+                let answer = match send().await {
+                    Ok(answer) => answer,
+                    Err(_) if bytes.len() > 64 << 10 => continue,
+                    Err(_) => send().await.with_context(|| format!("{} {path} with {what}", route.method))?,
+                };
                 ensure!(
                     !answer.status.is_server_error(),
                     "{} {path} with {what}: {}: {}",

@@ -84,7 +84,7 @@ async fn wan_outage() -> Result<()> {
     appliance::synced(&face, 120).await?;
     projected(&cloud, box_id, entries, 120).await?;
     let scraped = i64::try_from(exporter.pages())? * i64::try_from(SERIES)?;
-    until("the cloud has every point", 180, || async {
+    until("the cloud has every point", 90, || async {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM points_raw p JOIN series s ON s.key = p.key WHERE s.box_id = $1 AND starts_with(s.metric, $2)",
         )
