@@ -176,7 +176,9 @@ fn network(error: reqwest::Error) -> Fault {
         match tls_error(cause) {
             // It is the time that is wrong, the box's or the cloud's, not whom it talks to.
             Some(rustls::Error::InvalidCertificate(why)) if is_about_time(why) => {
-                return Fault::Network(format!("its certificate is not valid by this box's clock: set the clock ({why})"));
+                return Fault::Network(format!(
+                    "its certificate is not valid by this box's clock: set the clock ({why})"
+                ));
             }
             Some(rustls::Error::InvalidCertificate(why)) => {
                 return Fault::Untrusted(format!("its certificate is not of our cloud ({why})"));
