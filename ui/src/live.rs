@@ -6,7 +6,7 @@ use futures::{
     FutureExt, SinkExt, StreamExt,
     channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
 };
-use gloo_net::websocket::{Message as Frame, futures::WebSocket};
+use gloo_net::websocket::{Message as Frame, State, futures::WebSocket};
 use gloo_timers::future::TimeoutFuture;
 use serde_json::Value;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
@@ -119,9 +119,7 @@ enum End {
 
 async fn connection(machine: &mut Machine, orders: &mut UnboundedReceiver<Order>) -> End {
     let Some(url) = address() else { return End::Last };
-    let Ok(socket) = WebSocket::open(&url) else { return End::Again };
-    let (mut write, read) = socket.split();
-    let mut read = read.fuse();
+    let Ok(mut socket) = WebSocket::open(&url) else { return End::Again };
     let mut effects = machine.opened();
     // Until the server has said how often it pings, silence for half a minute is a dead line.
     let mut silence = Some(30_000);
@@ -129,7 +127,10 @@ async fn connection(machine: &mut Machine, orders: &mut UnboundedReceiver<Order>
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(text) => {
-                    if write.send(Frame::Text(text)).await.is_err() {
+                    // A browser complains aloud when somebody writes to a line that is being closed.
+                    if matches!(socket.state(), State::Closing | State::Closed)
+                        || socket.send(Frame::Text(text)).await.is_err()
+                    {
                         return End::Again;
                     }
                 }
@@ -150,7 +151,7 @@ async fn connection(machine: &mut Machine, orders: &mut UnboundedReceiver<Order>
             }
         };
         futures::select! {
-            frame = read.next() => match frame {
+            frame = socket.next().fuse() => match frame {
                 Some(Ok(Frame::Text(text))) => effects = machine.received(&text),
                 Some(Ok(Frame::Bytes(_))) => {}
                 Some(Err(_)) | None => return End::Again,
