@@ -58,6 +58,8 @@ need snmpget snmp
 need chromium chromium
 need chromedriver chromium-driver
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+# SQLite's preupdate hook is bound by bindgen at build time.
+compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing+=(libclang-dev)
 compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
 if [ ${#missing[@]} -gt 0 ]; then
     install_packages "${missing[@]}"
