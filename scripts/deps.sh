@@ -53,6 +53,7 @@ need ip iproute2
 need node nodejs
 need npm npm
 need mosquitto mosquitto
+need hledger hledger
 need snmpd snmpd
 need snmpget snmp
 need chromium chromium
