@@ -8,6 +8,7 @@ use axum::{
     Extension, Router,
     extract::Request,
     handler::Handler,
+    http::{HeaderValue, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
@@ -141,6 +142,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub fn into_router(self) -> Router<S> {
         self.router
     }
+}
+
+/// A body of at most so many bytes has arrived with its head, or will be drained by the server.
+const DRAINED: u64 = 16 << 10;
+
+/// Middleware that tells the caller when its connection ends with this answer (RFC 9112 §9.6): a refusal may come before a
+/// long body was read, the server then closes the line, and a client that was not told would lose its next request on it.
+pub async fn end_after_refusal(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let is_long =
+        length.map_or_else(|| request.headers().contains_key(header::TRANSFER_ENCODING), |bytes| bytes > DRAINED);
+    let mut response = next.run(request).await;
+    if is_long && (response.status().is_client_error() || response.status().is_server_error()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn check(access: Access, scope: Option<Scope>, request: Request, next: Next) -> Response {

@@ -26,7 +26,7 @@ use sent_core::{
     error::Kind,
     identity::{self as secrets},
     live::{self, Hub},
-    route::{Access, Route, Routes},
+    route::{Access, Route, Routes, end_after_refusal},
 };
 use sent_store::{Store, identity::Stage};
 use tokio::net::TcpListener;
@@ -98,6 +98,7 @@ pub fn router(mut gateway: Gateway, engines: Routes, workers: Router) -> Router 
         ))
         .merge(sent_assets::router())
         .layer(Extension(Secure(secure)))
+        .layer(middleware::from_fn(end_after_refusal))
 }
 
 /// Whether the gateway itself speaks TLS, so that the cookie may ask for it.

@@ -32,14 +32,18 @@ use sent_core::{
     Problem,
     error::Kind,
     live,
-    route::{Access, Routes},
+    route::{Access, Routes, end_after_refusal},
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 
 pub use auth::Login;
 
-use crate::{Cloud, db::Tenancy, error::Result};
+use crate::{
+    Cloud,
+    db::{Tenancy, run_to_end},
+    error::Result,
+};
 
 /// JSON of a console request: documents and lists of boxes, no files.
 const BODY: usize = 1 << 20;
@@ -142,6 +146,8 @@ pub fn router(cloud: Arc<Cloud>, pages: Router, stop: CancellationToken) -> Rout
         .layer(set(HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"))
         .layer(set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
         .layer(set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+        .layer(middleware::from_fn(run_to_end))
+        .layer(middleware::from_fn(end_after_refusal))
 }
 
 /// Scripts and connections of our own origin only; WebAssembly may be compiled.

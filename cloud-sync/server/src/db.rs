@@ -2,9 +2,18 @@
 //!
 //! Every connection has dropped to the role `sent_app`, which row-level security binds; every transaction begins by
 //! saying whose it is ([`Tenancy`]), in the same round trip as `BEGIN`. A transaction without a tenancy sees nothing.
+//!
+//! A transaction under way must not be dropped because a caller hung up: a connection whose answers were not all read
+//! (COPY above all) would give the next borrower those of the one before. Both ports therefore run every request to its end
+//! ([`run_to_end`]), whoever still listens.
 
 use std::{str::FromStr, time::Duration};
 
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use sqlx::{
     AssertSqlSafe, Executor, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -74,9 +83,20 @@ impl Db {
 
     /// Begins a transaction that sees only the row whose secret (or verified id) is presented.
     pub async fn begin_presented(&self, presented: &str) -> Result<Transaction<'static, Postgres>> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin_with("BEGIN; SET LOCAL sent.organizations = ''").await?;
         set(&mut tx, "sent.presented", presented).await?;
         Ok(tx)
+    }
+}
+
+/// Middleware that runs a request to its end even when its caller is gone.
+pub async fn run_to_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "a request ended unexpectedly");
+            http::StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 

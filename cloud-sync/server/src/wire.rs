@@ -17,13 +17,15 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
+use sent_core::route::end_after_refusal;
 use sent_protocol::{limits, path};
 
 pub use caller::Caller;
 
-use crate::Cloud;
+use crate::{Cloud, db::run_to_end};
 
 /// A certificate request with names takes about 1 KiB.
 const ENROL_BODY: usize = 64 << 10;
@@ -46,5 +48,10 @@ pub fn router(cloud: Arc<Cloud>) -> Router {
     let objects = Router::new()
         .route(&object, get(objects::get).head(objects::head).put(objects::put))
         .layer(DefaultBodyLimit::disable());
-    bodies.merge(objects).fallback(caller::no_such_endpoint).with_state(cloud)
+    bodies
+        .merge(objects)
+        .fallback(caller::no_such_endpoint)
+        .layer(middleware::from_fn(run_to_end))
+        .layer(middleware::from_fn(end_after_refusal))
+        .with_state(cloud)
 }
