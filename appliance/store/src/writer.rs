@@ -71,6 +71,7 @@ pub struct Tx<'a> {
     scope: &'a Scope,
     now: Timestamp,
     capture: &'a Capture,
+    session: &'a Session,
 }
 
 impl Deref for Tx<'_> {
@@ -90,6 +91,14 @@ impl Tx<'_> {
     /// The moment of this write, the same for all of its rows.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The epoch, when this box was restored and has not heard yet what the cloud has beyond the backup: numbers that count
+    /// on from what is here may have been given out before.
+    pub fn unsettled_epoch(&self) -> Result<Option<u64>, StoreError> {
+        let row =
+            self.session.privileged(|| connection::read_box(self.connection))?.ok_or(StoreError::NotInitialised)?;
+        Ok((row.epoch_open && row.previous_sequence > 0).then_some(row.epoch))
     }
 
     /// Leaves an audit entry even if no declared row changes: something happened that must be seen.
@@ -370,7 +379,7 @@ impl Writer {
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| store(e.into()))?;
         let outcome = (|| {
             let now = self.clock.now();
-            let tx = Tx { connection: &self.connection, scope, now, capture: &self.capture };
+            let tx = Tx { connection: &self.connection, scope, now, capture: &self.capture, session: &self.session };
             let value = if terms.privileged { self.session.privileged(|| f(&tx))? } else { f(&tx)? };
             let rows = self.seal(scope, action, terms, now).map_err(store)?;
             self.connection.execute_batch("COMMIT").map_err(|e| store(e.into()))?;

@@ -173,6 +173,18 @@ pub fn is_series(code: &str) -> bool {
     (1..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
+/// The series a box counts while it was restored in `epoch` and has not heard yet what the cloud has beyond the backup:
+/// numbers of the series itself may have been given out before. `JE` is `JE.3` then.
+pub fn series_in(series: &str, epoch: Option<u64>) -> String {
+    let own = own_series(series);
+    epoch.map_or_else(|| own.to_owned(), |epoch| format!("{own}.{epoch}"))
+}
+
+/// The series somebody asked for, of one that [`series_in`] gave: codes have no dot.
+pub fn own_series(series: &str) -> &str {
+    series.split_once('.').map_or(series, |(own, _)| own)
+}
+
 /// The short form of a branch's name that stands in numbers: initials, or the first two letters of a single word.
 /// "Hamburg Süd" is `HS`, "Berlin" is `BE`.
 pub fn branch_tag(name: &str) -> String {
@@ -481,6 +493,9 @@ mod tests {
         assert_eq!(branch_tag("—"), "");
         assert_eq!(number_prefix("JE", "HS", 2026), "JE-HS-2026-");
         assert_eq!(number_prefix("JE", "", 2026), "JE-2026-");
+        assert_eq!(series_in("JE", Some(3)), "JE.3");
+        assert_eq!(series_in("JE.3", None), "JE");
+        assert_eq!(own_series("JE.3"), "JE");
         assert!(is_series("JE") && !is_series("je") && !is_series("") && !is_series("ABCDEFGHI"));
     }
 

@@ -381,7 +381,7 @@ fn is_same(tx: &Tx<'_>, known: &Entry, new: &NewEntry) -> Result<bool> {
     Ok(known.reverses.is_none()
         && known.date == new.date
         && known.description == new.description
-        && series.as_deref() == Some(new.series.as_deref().unwrap_or(model::DEFAULT_SERIES))
+        && series.as_deref().map(model::own_series) == Some(new.series.as_deref().unwrap_or(model::DEFAULT_SERIES))
         && lines == new.lines)
 }
 
@@ -482,12 +482,13 @@ fn write(tx: &Tx<'_>, branch: Option<Uuid>, header: &Header<'_>, lines: &[Writte
             system: line.leg.posting.is_none(),
         });
     }
-    let mut numbers = Numbers::of(tx, branch, header.series, header.date.year())?;
+    let series = model::series_in(header.series, tx.unsettled_epoch()?);
+    let mut numbers = Numbers::of(tx, branch, &series, header.date.year())?;
     let (sequence, number) = numbers.next();
     poster.entry(&poster::NewEntry {
         id: &id,
         branch: branch_id.as_deref(),
-        series: header.series,
+        series: &series,
         date: header.date,
         sequence,
         number: &number,

@@ -220,7 +220,8 @@ impl Plan {
         let posted_at = tx.now().0;
         let mut poster = Poster::new(tx);
         let mut desk = Desk::default();
-        let mut series: Vec<(i64, Numbers)> = Vec::new();
+        let series = model::series_in(IMPORT_SERIES, tx.unsettled_epoch()?);
+        let mut years: Vec<(i64, Numbers)> = Vec::new();
         let mut id_text = uuid::Uuid::encode_buffer();
         let (mut amount, mut base) = (String::new(), String::new());
         for n in part {
@@ -252,18 +253,18 @@ impl Plan {
                 });
             }
             let year = transaction.date.year();
-            let at = match series.iter().position(|(y, _)| *y == year) {
+            let at = match years.iter().position(|(y, _)| *y == year) {
                 Some(at) => at,
                 None => {
-                    series.push((year, Numbers::of(tx, self.branch, IMPORT_SERIES, year)?));
-                    series.len() - 1
+                    years.push((year, Numbers::of(tx, self.branch, &series, year)?));
+                    years.len() - 1
                 }
             };
-            let (sequence, number) = series[at].1.next();
+            let (sequence, number) = years[at].1.next();
             poster.entry(&NewEntry {
                 id,
                 branch: branch.as_deref(),
-                series: IMPORT_SERIES,
+                series: &series,
                 date: transaction.date,
                 sequence,
                 number: &number,
