@@ -1,6 +1,14 @@
 //! Questions to the tiers. A question reads one snapshot: the coarse tier up to its mark, the finer ones from there on.
+//!
+//! The database only finds the rows; they are summed up here, into one bucket a step, as they stream by. A step is mostly a
+//! row already, and grouping and sorting them in the database took five times as long as reading them.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    hash::{BuildHasherDefault, Hasher},
+    ops::Range,
+};
 
 use duckdb::{
     Connection,
@@ -37,22 +45,17 @@ pub fn answer(connection: &Connection, query: &Query) -> Result<Answer, SeriesEr
     let (tier, step) = tiers::choose(from, to, max_points, kept);
     let mut curves: Vec<Curve> = query.series.iter().map(|id| Curve { series: *id, ..Curve::default() }).collect();
     if !curves.is_empty() && from < to {
-        let sql = curves_sql(&query.series, tier, step, from..to, &marks);
-        let mut places: HashMap<u64, usize> = HashMap::with_capacity(curves.len());
-        curves.iter().enumerate().rev().for_each(|(place, curve)| {
-            places.insert(curve.series, place);
-        });
+        // The row that `from` lies in is wanted whole.
+        let range = tiers::floor(from, tier.width())..to;
+        let sql = rows_sql(&query.series, tier, range.clone(), &marks);
+        let mut sums = Sums::new(&query.series, step, &range);
         for batch in connection.prepare(&sql)?.stream_arrow([])? {
-            collect(&batch, &places, &mut curves)?;
+            sums.add(&batch)?;
         }
-        for place in 0..curves.len() {
-            // A series that was asked for twice is answered twice.
-            let first = places[&curves[place].series];
-            if first != place {
-                curves[place] = curves[first].clone();
-            }
+        for curve in &mut curves {
+            sums.draw(curve, tier == Tier::Raw);
+            curve.mark_breaks(step);
         }
-        curves.iter_mut().for_each(|curve| curve.mark_breaks(step));
     }
     Ok(Answer { tier, step, curves })
 }
@@ -97,16 +100,14 @@ pub fn gaps(connection: &Connection, from: i64, to: i64) -> Result<Vec<Gap>, Ser
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn curves_sql(series: &[u64], tier: Tier, step: i64, range: std::ops::Range<i64>, marks: &Marks) -> String {
+fn rows_sql(series: &[u64], tier: Tier, range: Range<i64>, marks: &Marks) -> String {
     let ids = series.iter().fold(String::new(), |mut text, id| {
         let separator = if text.is_empty() { "" } else { ", " };
         // Writing to a string cannot fail.
         let _ = write!(text, "{separator}{id}");
         text
     });
-    // The row that `from` lies in is wanted whole.
-    let from = tiers::floor(range.start, tier.width());
-    let to = range.end;
+    let Range { start: from, end: to } = range;
     let hours_until = if tier == Tier::Hour { marks.hours_until } else { 0 };
     let minutes_until = if tier == Tier::Raw { 0 } else { marks.minutes_until };
     let mut parts = Vec::new();
@@ -126,39 +127,94 @@ fn curves_sql(series: &[u64], tier: Tier, step: i64, range: std::ops::Range<i64>
         from.max(minutes_until),
         to,
     );
-    // A point alone keeps its own time; a bucket has that of its beginning.
-    let time = if tier == Tier::Raw { "min(time)" } else { "time - time % $step" };
-    format!(
-        "SELECT series, {time} AS begins, sum(sum) / sum(count), min(min), max(max)
-         FROM ({}) GROUP BY series, time - time % $step ORDER BY series, begins",
-        parts.join(" UNION ALL ")
-    )
-    .replace("$step", &step.to_string())
+    parts.join(" UNION ALL ")
 }
 
-fn collect(batch: &RecordBatch, places: &HashMap<u64, usize>, curves: &mut [Curve]) -> Result<(), SeriesError> {
-    let series: &UInt64Array = column(batch, 0)?;
-    let time: &Int64Array = column(batch, 1)?;
-    let [avg, min, max]: [&Float64Array; 3] = [column(batch, 2)?, column(batch, 3)?, column(batch, 4)?];
-    let mut row = 0;
-    while row < batch.num_rows() {
-        // Rows come by series: a curve takes a whole run.
-        let id = series.value(row);
-        let run = series.values()[row..].iter().take_while(|s| **s == id).count();
-        if let Some(curve) = places.get(&id).and_then(|place| curves.get_mut(*place)) {
-            curve.at.extend_from_slice(&time.values()[row..row + run]);
-            for i in row..row + run {
-                let (low, high) = (min.value(i), max.value(i));
-                // The sum of huge values is beyond an f64; their middle is not.
-                let mean = Some(avg.value(i)).filter(|v| v.is_finite()).unwrap_or(low / 2.0 + high / 2.0);
-                curve.avg.push(Some(mean.max(low).min(high)));
-                curve.min.push(Some(low));
-                curve.max.push(Some(high));
-            }
-        }
-        row += run;
+/// What the rows of one step add up to.
+#[derive(Clone, Copy)]
+struct Bucket {
+    /// Earliest row.
+    time: i64,
+    min: f64,
+    max: f64,
+    sum: f64,
+    count: i64,
+}
+
+impl Bucket {
+    const EMPTY: Self = Self { time: i64::MAX, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0, count: 0 };
+}
+
+/// Ids of series are hashes themselves.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
     }
-    Ok(())
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its two hashes from both ends.
+        self.0 ^ self.0.rotate_left(32)
+    }
+}
+
+/// Rows of some series, summed up by step. A series that has no row takes no room.
+struct Sums {
+    step: i64,
+    /// Number of the first step since the epoch, and how many there are.
+    first: i64,
+    steps: usize,
+    buckets: HashMap<u64, Vec<Bucket>, BuildHasherDefault<AsIs>>,
+}
+
+impl Sums {
+    fn new(series: &[u64], step: i64, range: &Range<i64>) -> Self {
+        let first = range.start / step;
+        // At most as many as an answer has points, by the choice of the step.
+        let steps = usize::try_from((range.end - 1) / step - first + 1).unwrap_or_default();
+        Self { step, first, steps, buckets: series.iter().map(|id| (*id, Vec::new())).collect() }
+    }
+
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), SeriesError> {
+        let series: &UInt64Array = column(batch, 0)?;
+        let [time, count]: [&Int64Array; 2] = [column(batch, 1)?, column(batch, 5)?];
+        let [min, max, sum]: [&Float64Array; 3] = [column(batch, 2)?, column(batch, 3)?, column(batch, 4)?];
+        for row in 0..batch.num_rows() {
+            let at = time.value(row);
+            let Some(buckets) = self.buckets.get_mut(&series.value(row)) else { continue };
+            if buckets.is_empty() {
+                buckets.resize(self.steps, Bucket::EMPTY);
+            }
+            let place = usize::try_from(at / self.step - self.first).ok();
+            let Some(bucket) = place.and_then(|place| buckets.get_mut(place)) else { continue };
+            bucket.time = bucket.time.min(at);
+            bucket.min = bucket.min.min(min.value(row));
+            bucket.max = bucket.max.max(max.value(row));
+            bucket.sum += sum.value(row);
+            bucket.count += count.value(row);
+        }
+        Ok(())
+    }
+
+    /// Fills a curve. A point alone keeps its own time; a bucket has that of its beginning.
+    fn draw(&self, curve: &mut Curve, own_time: bool) {
+        let Some(buckets) = self.buckets.get(&curve.series) else { return };
+        for (bucket, number) in buckets.iter().zip(self.first..).filter(|(bucket, _)| bucket.count > 0) {
+            // The sum of huge values is beyond an f64; their middle is not.
+            let mean = Some(bucket.sum / bucket.count as f64).filter(|v| v.is_finite());
+            let mean = mean.unwrap_or(bucket.min / 2.0 + bucket.max / 2.0);
+            curve.at.push(if own_time { bucket.time } else { number * self.step });
+            curve.avg.push(Some(mean.max(bucket.min).min(bucket.max)));
+            curve.min.push(Some(bucket.min));
+            curve.max.push(Some(bucket.max));
+        }
+    }
 }
 
 fn column<T: Array + 'static>(batch: &RecordBatch, place: usize) -> Result<&T, SeriesError> {
