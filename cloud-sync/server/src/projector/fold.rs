@@ -22,8 +22,8 @@ pub struct Table {
     pub is_up: bool,
     /// Declared key.
     pub keys: Vec<String>,
-    /// Columns a box may fill.
-    pub columns: BTreeSet<String>,
+    /// Columns a box may fill, each with its SQL type.
+    pub columns: BTreeMap<String, String>,
 }
 
 /// Every table the projector knows, by name.
@@ -110,7 +110,7 @@ pub fn key_of(table: &Table, change: &Change) -> Result<Key, Misfit> {
 
 fn end(table: &Table, before: Option<&End>, change: Change) -> End {
     let mut row: Map<String, Value> =
-        change.new.into_iter().filter(|(column, _)| table.columns.contains(column)).collect();
+        change.new.into_iter().filter(|(column, _)| table.columns.contains_key(column)).collect();
     let key: Map<String, Value> = change.key.into_iter().filter(|(column, _)| table.keys.contains(column)).collect();
     match (change.op, before) {
         (Op::Delete, _) => End::Delete(key),
@@ -146,7 +146,7 @@ mod tests {
     use serde_json::json;
 
     fn tables() -> Tables {
-        let columns = ["id", "a", "b"].map(String::from).into();
+        let columns = ["id", "a", "b"].map(|name| (name.to_owned(), "bigint".to_owned())).into();
         let table = Table { name: "x".into(), is_up: true, keys: vec!["id".into()], columns };
         [("x".to_owned(), table)].into()
     }
