@@ -20,7 +20,7 @@ ui: deps ## build the pages
 	@$(in) ui/build.sh
 
 build: ui ## build the programs into bin/
-	@$(in) cargo build --quiet --release -p sent -p sent-cloud --bins
+	@$(in) cargo build --quiet --release --bins
 	@$(in) scripts/install.sh bin
 
 run: build ## start PostgreSQL, mosquitto, the cloud and an enrolled box with a small office; Ctrl-C stops all

@@ -12,14 +12,13 @@ export BENCH_OUT=$root/target/bench.jsonl SENT_BIN=${SENT_BIN:-$root/bin}
 rooms=("$@")
 [ $# -gt 0 ] || rooms=(store sync fleet capital box pages)
 
-cargo build --quiet --release -p sent-tests --bin sent-bench
 bench=$CARGO_TARGET_DIR/release/sent-bench
 touch "$BENCH_OUT"
 before=$(wc -l <"$BENCH_OUT")
 for room in "${rooms[@]}"; do
     echo "── $room"
     if [ "$room" = store ]; then
-        cargo build --quiet --release -p sent-store --example bench_write --example bench_series
+        cargo build --quiet --release --example bench_write --example bench_series
         for example in bench_write bench_series; do "$CARGO_TARGET_DIR/release/examples/$example"; done
     else
         "$bench" "$room"

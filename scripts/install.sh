@@ -13,6 +13,5 @@ put() {
     cp "$1" "$to.new"
     mv "$to.new" "$to"
 }
-find "$CARGO_TARGET_DIR/release" -maxdepth 1 -type f -executable \( -name sent -o -name 'sent-*' \) -print |
-    while read -r program; do put "$program"; done
+for program in sent sent-cloud; do put "$CARGO_TARGET_DIR/release/$program"; done
 put "$DUCKDB_LIB_DIR/libduckdb.so"

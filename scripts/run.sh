@@ -7,6 +7,5 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/scripts/env.sh"
 cd "$root"
-cargo build --quiet --release -p sent-tests --bin sent-dev
 export SENT_BIN=${SENT_BIN:-$root/bin}
 exec "$CARGO_TARGET_DIR/release/sent-dev" "$@"
