@@ -123,6 +123,13 @@ pub fn check_totp(secret: &str, code: &str, now: Timestamp) -> Option<u64> {
     totp(secret, "account", "SENT").ok()?.check(code.trim(), seconds)
 }
 
+/// Whether a text can be a right or a pattern of rights: lower-case words with dots between them, `*` alone or as the last.
+pub fn is_right(text: &str) -> bool {
+    let word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let words = text.strip_suffix(".*").unwrap_or(text);
+    text.len() <= 100 && (text == "*" || words.split('.').all(word) && text.contains('.'))
+}
+
 /// Rights and patterns: `*`, `capital.*`, `capital.entry.post`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -166,6 +173,16 @@ pub const BUILT_IN_ROLES: &[(&str, &[&str])] = &[
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn rights_are_dotted_words() {
+        for right in ["*", "capital.*", "capital.entry.post", "user.write", "fleet.box.*"] {
+            assert!(is_right(right), "{right}");
+        }
+        for bad in ["", ".", "capital", "capital.", ".*", "*.*", "Capital.entry", "a.*.b", "a b.c", "a..b"] {
+            assert!(!is_right(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn passwords() {

@@ -4,6 +4,7 @@
 //! when ([`clock`]), what is named how ([`id`], [`table`]), who may do it ([`identity`], [`route`]), how a secret is kept
 //! ([`cipher`]), how pages hear of changes ([`live`]), and what an engine is ([`engine`]).
 
+pub mod chart;
 pub mod cipher;
 pub mod clock;
 pub mod engine;

@@ -11,11 +11,9 @@
 //! What rounding leaves goes to the trading leg if there is one, otherwise to the largest leg of that currency, where it is
 //! the smallest part of the whole.
 
-use jiff::civil;
 use rust_decimal::{Decimal, RoundingStrategy};
+pub use sent_core::chart::{Date, Kind, MAX_ACCOUNT, account_fault, account_id};
 use sent_core::money::{self, AmountError, Overflow, Sum};
-use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 /// Where the system books exchanges between currencies; the currency's code follows as last segment.
 pub const TRADING: &str = "Equity:Trading";
@@ -25,117 +23,10 @@ pub const DEFAULT_SERIES: &str = "JE";
 pub const IMPORT_SERIES: &str = "IM";
 /// Most lines of one entry: keeps one transaction well below what the wire takes at a time.
 pub const MAX_LINES: usize = 2_000;
-/// Longest name of an account, in characters.
-pub const MAX_ACCOUNT: usize = 250;
 /// Longest description or note, in characters.
 pub const MAX_TEXT: usize = 1_000;
 /// Places of amounts in base currency when that is a free code, which has no places of its own.
 const FREE_BASE_PLACES: u32 = 8;
-
-/// A calendar date, `YYYY-MM-DD`, from 0001-01-01 to 9999-12-31. Sorts and compares as its text does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date([u8; 10]);
-
-impl Date {
-    /// Stands for a date that could not be read; no text parses to it.
-    pub const UNKNOWN: Self = Self(*b"0000-00-00");
-
-    /// Reads ISO 8601's extended format, and nothing else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes: [u8; 10] = text.as_bytes().try_into().ok()?;
-        let digit = |i: usize| bytes[i].is_ascii_digit().then(|| i16::from(bytes[i] - b'0'));
-        let two = |i: usize| Some(digit(i)? * 10 + digit(i + 1)?);
-        let year = two(0)? * 100 + two(2)?;
-        let month = i8::try_from(two(5)?).ok()?;
-        let day = i8::try_from(two(8)?).ok()?;
-        if bytes[4] != b'-' || bytes[7] != b'-' || year == 0 {
-            return None;
-        }
-        civil::Date::new(year, month, day).ok()?;
-        Some(Self(bytes))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("only digits and dashes were let in")
-    }
-
-    /// The year.
-    pub fn year(&self) -> i64 {
-        self.0[..4].iter().fold(0, |year, b| year * 10 + i64::from(b - b'0'))
-    }
-}
-
-impl std::fmt::Display for Date {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The five kinds of account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// What one has.
-    Asset,
-    /// What one owes.
-    Liability,
-    /// What belongs to the owners.
-    Equity,
-    /// What comes in.
-    Income,
-    /// What goes out.
-    Expense,
-}
-
-impl Kind {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Asset => "asset",
-            Self::Liability => "liability",
-            Self::Equity => "equity",
-            Self::Income => "income",
-            Self::Expense => "expense",
-        }
-    }
-
-    /// Reads what [`Kind::as_str`] writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Asset, Self::Liability, Self::Equity, Self::Income, Self::Expense]
-            .into_iter()
-            .find(|k| k.as_str() == text)
-    }
-
-    /// What the first segment of an account's name says, in the words plain-text accounting uses.
-    pub fn guess(account: &str) -> Option<Self> {
-        let first = account.split(':').next().unwrap_or_default();
-        Some(match first.to_ascii_lowercase().as_str() {
-            "asset" | "assets" => Self::Asset,
-            "liability" | "liabilities" | "debts" => Self::Liability,
-            "equity" | "capital" => Self::Equity,
-            "income" | "revenue" | "revenues" => Self::Income,
-            "expense" | "expenses" => Self::Expense,
-            _ => return None,
-        })
-    }
-}
-
-/// What is wrong with the name of an account, if anything is.
-pub fn account_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        return Some("the account is missing");
-    }
-    if name.chars().count() > MAX_ACCOUNT {
-        return Some("an account's name has at most 250 characters");
-    }
-    if name.chars().any(char::is_control) {
-        return Some("an account's name has no control characters or line breaks");
-    }
-    if name.split(':').any(|s| s.is_empty() || s.trim() != s) {
-        return Some("segments of an account's name are separated by single colons, without blanks around them");
-    }
-    None
-}
 
 /// What is wrong with a description or note, if anything is.
 pub fn text_fault(text: &str) -> Option<&'static str> {
@@ -152,20 +43,6 @@ pub fn text_fault(text: &str) -> Option<&'static str> {
 /// The account the system books exchanges of a currency on.
 pub fn trading_account(currency: &str) -> String {
     format!("{TRADING}:{currency}")
-}
-
-/// The id of an account: version 8 (RFC 9562 §5.8) out of SHA-256 over organisation and name. `attempt` counts accounts
-/// that had the name before.
-pub fn account_id(organization: Uuid, name: &str, attempt: u32) -> Uuid {
-    let digest = Sha256::new()
-        .chain_update(b"capital.account")
-        .chain_update(organization.as_bytes())
-        .chain_update(attempt.to_be_bytes())
-        .chain_update(name.as_bytes())
-        .finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// Whether a text can be the code of a series: one to eight capital letters or digits.
