@@ -14,6 +14,26 @@ pub enum SyncClass {
     Proposal,
     /// Stays on the box.
     Local,
+    /// What a part of the box remembers of its own work, written every few seconds. It stays on the box, and no change of it
+    /// is recorded: neither in the audit nor for the pages that watch.
+    State,
+}
+
+impl SyncClass {
+    /// Whether a change is recorded: in the audit, and for the pages that watch.
+    pub const fn is_recorded(self) -> bool {
+        !matches!(self, Self::State)
+    }
+
+    /// Whether a change made on the box is for the cloud.
+    pub const fn travels(self) -> bool {
+        matches!(self, Self::Up | Self::Down | Self::Proposal)
+    }
+
+    /// Whether the cloud gives the rows.
+    pub const fn is_of_cloud(self) -> bool {
+        matches!(self, Self::Down | Self::Proposal)
+    }
 }
 
 /// A table. The base table `{name}_rows` is made by a migration with `organization_id TEXT NOT NULL` as its first column

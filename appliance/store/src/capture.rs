@@ -4,6 +4,9 @@
 //! which rows were touched, in order, and what each held before. What they hold in the end is read just before the commit, so
 //! the record is the net effect of the transaction: rolled-back savepoints, failed statements and rows that were put back
 //! leave nothing behind.
+//!
+//! Tables of class `state` are not recorded. That only such rows changed is remembered, so that what a person did leaves an
+//! entry all the same.
 
 use std::{
     collections::HashMap,
@@ -11,17 +14,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use crate::{
+    StoreError,
+    tenancy::{Columns, quoted},
+};
 use indexmap::{IndexMap, map::Entry};
 use rusqlite::{
     Connection, ToSql,
     hooks::{Action, PreUpdateCase},
     types::{Value, ValueRef},
-};
-use sent_core::table::SyncClass;
-
-use crate::{
-    StoreError,
-    tenancy::{Columns, quoted},
 };
 
 /// What is shown in place of a secret value.
@@ -56,6 +57,8 @@ struct Recording {
     /// What a row held before; `None`: it was not there.
     before: IndexMap<RowKey, Option<Vec<Value>>>,
     event: bool,
+    /// Rows of class `state` changed.
+    state: bool,
     fault: Option<String>,
 }
 
@@ -91,15 +94,21 @@ impl Capture {
     pub(crate) fn install(connection: &Connection, columns: &[Columns]) -> Result<Self, StoreError> {
         let recording = Arc::new(Mutex::new(Recording::default()));
         let tables: Arc<[Tracked]> = columns.iter().map(Tracked::new).collect();
-        let by_name: HashMap<String, usize> =
-            columns.iter().enumerate().map(|(i, c)| (format!("{}_rows", c.table.name), i)).collect();
+        let by_name: HashMap<String, Option<usize>> = columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| (format!("{}_rows", c.table.name), c.table.class.is_recorded().then_some(i)))
+            .collect();
         let (shared, tracked) = (recording.clone(), tables.clone());
         connection.preupdate_hook(Some(move |_: Action, _: &str, table: &str, case: &PreUpdateCase| {
-            if let Some(&index) = by_name.get(table) {
-                let mut recording = shared.lock().unwrap_or_else(|e| e.into_inner());
-                if let Err(error) = remember(&mut recording, index, &tracked[index], case) {
-                    recording.fault = Some(error.to_string());
-                }
+            let Some(&index) = by_name.get(table) else { return };
+            let mut recording = shared.lock().unwrap_or_else(|e| e.into_inner());
+            let Some(index) = index else {
+                recording.state = true;
+                return;
+            };
+            if let Err(error) = remember(&mut recording, index, &tracked[index], case) {
+                recording.fault = Some(error.to_string());
             }
         }))?;
         Ok(Self { recording, tables })
@@ -115,9 +124,10 @@ impl Capture {
         self.recording.lock().unwrap_or_else(|e| e.into_inner()).event = true;
     }
 
-    /// Reads what the touched rows hold now. `None`: nothing changed and no event was noted. Needs privilege.
-    pub(crate) fn effect(&self, connection: &Connection) -> Result<Option<Effect>, StoreError> {
-        let Recording { before, event, fault } =
+    /// Reads what the touched rows hold now. `None`: nothing is to be recorded, that is, no recorded row changed and no event
+    /// was noted. With `answerable`, a change of `state` rows is an event. Needs privilege.
+    pub(crate) fn effect(&self, connection: &Connection, answerable: bool) -> Result<Option<Effect>, StoreError> {
+        let Recording { before, event, state, fault } =
             std::mem::take(&mut *self.recording.lock().unwrap_or_else(|e| e.into_inner()));
         if let Some(fault) = fault {
             return Err(StoreError::Corrupt(format!("a change could not be recorded: {fault}")));
@@ -128,6 +138,7 @@ impl Capture {
             let after = tracked.read(connection, key)?;
             document.add(&tracked.columns, before.as_deref(), after.as_deref());
         }
+        let event = event || answerable && state;
         Ok((event || !document.touched.is_empty()).then(|| document.close()))
     }
 }
@@ -243,7 +254,7 @@ impl Document {
                 ('u', before, changed.clone(), changed)
             }
         };
-        let travels = columns.table.class != SyncClass::Local;
+        let travels = columns.table.class.travels();
         let hides = !columns.secret.is_empty();
         if (!travels || hides) && self.up.is_none() {
             self.up = Some(self.audit.clone());

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params_from_iter, types::Value as Sql};
-use sent_core::{Scope, table::SyncClass};
+use sent_core::Scope;
 use sent_protocol::{Change, Checkpoint, Op, ReferenceRow, Transaction};
 use serde_json::{Map, Value};
 
@@ -143,7 +143,7 @@ fn apply_checkpoint(writer: &mut Writer, checkpoint: &Checkpoint) -> Result<Appl
     writer.write_as(&scope, "sync.reference.apply", &terms, |tx| -> Result<(), StoreError> {
         for row in &rows {
             let Some(table) = columns.get(row.table.as_str()) else { continue };
-            if table.table.class == SyncClass::Local || table.table.class == SyncClass::Up {
+            if !table.table.class.is_of_cloud() {
                 return Err(StoreError::Refused(format!("the cloud sent rows of {}, which the box owns", row.table)));
             }
             put_reference(tx, table, row)?;

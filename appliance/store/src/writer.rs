@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use sent_core::{Scope, Timestamp, clock::SharedClock, table::Table};
+use sent_core::{Actor, Scope, Timestamp, clock::SharedClock, table::Table};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use uuid::Uuid;
 
@@ -414,7 +414,9 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Option<Committed>, StoreError> {
         self.session.privileged(|| {
-            let Some(effect) = self.capture.effect(&self.connection)? else { return Ok(None) };
+            // What the box does of its own accord needs no witness; what somebody asked for does.
+            let answerable = !matches!(scope.actor, Actor::System { .. });
+            let Some(effect) = self.capture.effect(&self.connection, answerable)? else { return Ok(None) };
             let travels = effect.travels && terms.travels;
             let head = connection::read_box(&self.connection)?.ok_or(StoreError::NotInitialised)?;
             let entry = audit::append(&self.connection, &head, scope, action, now, &effect.audit)?;

@@ -67,6 +67,59 @@ fn an_update_says_only_what_changed_and_nothing_changed_leaves_no_trace() {
 }
 
 #[test]
+fn working_state_is_kept_and_not_recorded() {
+    let states = Table::new("check_states", &["check_id"], SyncClass::State);
+    let (_folder, store, scope) = store(&[states]).expect("opens");
+    let mut changes = store.changes();
+    let before = store.identity().expect("a box");
+    let put = |scope: &sent_core::Scope, level: &'static str| {
+        store.write_blocking(scope, "pulse.check.state", move |tx| -> Result<(), StoreError> {
+            tx.execute("DELETE FROM check_states", [])?;
+            tx.execute("INSERT INTO check_states (check_id, level, cause, since) VALUES ('a', ?1, '', 0)", [level])?;
+            Ok(())
+        })
+    };
+    put(&scope, "ok").expect("writes");
+    put(&scope, "bad").expect("writes");
+    assert_eq!(store.identity().expect("a box"), before, "neither audit nor outbox grew");
+    assert!(changes.try_recv().is_err(), "nobody is told");
+    let level: String = store
+        .read_blocking(&scope, |c| {
+            Ok::<_, StoreError>(c.query_row("SELECT level FROM check_states", [], |r| r.get(0))?)
+        })
+        .expect("reads");
+    assert_eq!(level, "bad");
+    let elsewhere = second_organization(&store).expect("another");
+    let seen: i64 = store
+        .read_blocking(&elsewhere, |c| {
+            Ok::<_, StoreError>(c.query_row("SELECT count(*) FROM check_states", [], |r| r.get(0))?)
+        })
+        .expect("reads");
+    assert_eq!(seen, 0, "tenancy holds for it as for any table");
+
+    // Beside rows that are recorded, only those are.
+    let before = store.identity().expect("a box");
+    store
+        .write_blocking(&scope, "branch.create", |tx| -> Result<(), StoreError> {
+            tx.execute("INSERT INTO branches (id, name) VALUES ('b', 'Quay 9')", [])?;
+            tx.execute("UPDATE check_states SET level = 'warn'", [])?;
+            Ok(())
+        })
+        .expect("writes");
+    let sent = store.outbox_blocking(before.sequence, 1 << 20).expect("reads");
+    assert_eq!(sent_protocol::change::parse(&sent[0].changes).expect("changes").len(), 1);
+
+    // What a person does leaves an entry, whatever it touches.
+    let before = store.identity().expect("a box");
+    let actor = sent_core::Actor::User { id: uuid::Uuid::from_u128(7), name: "Ada".to_owned() };
+    put(&sent_core::Scope { actor, ..scope.clone() }, "ok").expect("writes");
+    let after = store.identity().expect("a box");
+    assert_eq!(after.audit_sequence, before.audit_sequence + 1);
+    assert_eq!(after.sequence, before.sequence, "and nothing travels");
+    assert_eq!(store.verify_audit_blocking().expect("walks").broken, None);
+}
+
+#[test]
 fn a_failed_write_leaves_nothing() {
     let (_folder, store, scope) = store(&[]).expect("opens");
     let before = store.identity().expect("a box");

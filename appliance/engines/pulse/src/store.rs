@@ -24,12 +24,12 @@ use crate::{
 /// The tables of this engine.
 pub const TABLES: &[Table] = &[
     Table::new("checks", &["id"], SyncClass::Up).with_secret(&["secret"]),
-    Table::new("check_states", &["check_id"], SyncClass::Local),
+    Table::new("check_states", &["check_id"], SyncClass::State),
     Table::new("rules", &["id"], SyncClass::Up),
     Table::new("silences", &["id"], SyncClass::Up),
     Table::new("alerts", &["id"], SyncClass::Up),
     Table::new("notifications", &["id"], SyncClass::Up),
-    Table::new("alert_machines", &["rule_id", "series"], SyncClass::Local),
+    Table::new("alert_machines", &["rule_id", "series"], SyncClass::State),
 ];
 
 type Result<T> = std::result::Result<T, StoreError>;

@@ -296,3 +296,46 @@ async fn without_a_mail_server_the_alert_says_so() {
         .await;
     tokio::time::timeout(Duration::from_secs(20), async { drop(world) }).await.expect("it ends");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_box_leaves_no_audit_entries() {
+    let world = World::start(Settings { interval: 1, ..settings() }).await;
+    let (receiver, url) = Receiver::start(0).await;
+    // Its hold timer never runs out: the machine has something to remember, and nothing to tell.
+    world.rule(json!({"hold_seconds": 86_400})).await;
+    world.check("shop", json!({"kind": "http", "url": format!("{url}/page")})).await;
+    let entries = || world.store.identity().expect("a box").audit_sequence;
+    let before = entries();
+    let level = |wanted: Level| {
+        let world = &world;
+        async move {
+            let sql = "SELECT level FROM check_states";
+            let read = |c: &rusqlite::Connection| {
+                let mut statement = c.prepare(sql)?;
+                let levels = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+                Ok::<_, sent_store::StoreError>(levels)
+            };
+            let wanted = if wanted == Level::Ok { "ok" } else { "bad" };
+            let what = format!("the state {wanted} on disk");
+            let kept = || async {
+                let levels = world.store.read_blocking(&world.scope, read).expect("states");
+                (levels == [wanted]).then_some(())
+            };
+            world.until(&what, kept).await;
+        }
+    };
+    level(Level::Ok).await;
+    receiver.with(|inner| inner.broken = true);
+    level(Level::Bad).await;
+    receiver.with(|inner| inner.broken = false);
+    level(Level::Ok).await;
+    // What the machines remember goes to the disk at the latest with the last beat.
+    receiver.with(|inner| inner.broken = true);
+    level(Level::Bad).await;
+    world.pulse.service().beat(true).await;
+    let machines = |c: &rusqlite::Connection| -> Result<i64, sent_store::StoreError> {
+        Ok(c.query_row("SELECT count(*) FROM alert_machines", [], |row| row.get(0))?)
+    };
+    assert_eq!(world.store.read_blocking(&world.scope, machines).expect("machines"), 1);
+    assert_eq!(entries(), before);
+}
