@@ -24,7 +24,7 @@ use aes_gcm::{
 use data_encoding::{BASE64_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use zeroize::Zeroizing;
+pub use zeroize::Zeroizing;
 
 /// Bytes of a key.
 pub const KEY: usize = 32;
@@ -199,9 +199,15 @@ impl Keyring {
         version
     }
 
-    /// Adds a key that was made elsewhere, or replaces the one of that version.
-    pub fn insert(&mut self, version: u32, key: [u8; KEY]) {
-        self.keys.insert(version, Zeroizing::new(key));
+    /// Adds a key that was made elsewhere, which encrypts from now on, and returns its version here. The old ones still
+    /// decrypt. Nothing happens when it is the current one already.
+    pub fn adopt(&mut self, key: [u8; KEY]) -> u32 {
+        let version = self.version();
+        if self.keys.get(&version).is_some_and(|current| **current == key) {
+            return version;
+        }
+        self.keys.insert(version + 1, Zeroizing::new(key));
+        version + 1
     }
 
     /// Encrypts what belongs to `field`.
@@ -366,6 +372,16 @@ mod tests {
         let new = keyring.renew(&FIELD, &old).unwrap().unwrap();
         assert!(new.starts_with("v1:2:"));
         assert_eq!(&**keyring.decrypt(&FIELD, &new).unwrap(), b"+49 30 1234");
+    }
+
+    #[test]
+    fn an_adopted_key_takes_no_old_one_away() {
+        let mut keyring = Keyring::generate(Uuid::from_u128(1));
+        let old = keyring.encrypt(&FIELD, b"secret").unwrap();
+        assert_eq!(keyring.adopt([7; KEY]), 2);
+        assert_eq!(keyring.adopt([7; KEY]), 2, "twice is once");
+        assert_eq!(&**keyring.decrypt(&FIELD, &old).unwrap(), b"secret");
+        assert!(keyring.renew(&FIELD, &old).unwrap().unwrap().starts_with("v1:2:"));
     }
 
     #[test]

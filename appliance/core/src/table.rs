@@ -46,19 +46,27 @@ pub struct Table {
     pub key: &'static [&'static str],
     /// Sync class.
     pub class: SyncClass,
-    /// Columns whose values are never written into audit or outbox (shown as `"•"` when they changed).
+    /// Columns whose values are never written into the audit (shown as `"•"` when they changed).
     pub secret: &'static [&'static str],
+    /// Columns that hold text of the field cipher. They are secret, and never travel: only this box opens them.
+    pub enciphered: &'static [&'static str],
 }
 
 impl Table {
-    /// A table without secret columns.
+    /// A table without secret or enciphered columns.
     pub const fn new(name: &'static str, key: &'static [&'static str], class: SyncClass) -> Self {
-        Self { name, key, class, secret: &[] }
+        Self { name, key, class, secret: &[], enciphered: &[] }
     }
 
     /// The same with secret columns.
     pub const fn with_secret(mut self, secret: &'static [&'static str]) -> Self {
         self.secret = secret;
+        self
+    }
+
+    /// The same with enciphered columns. Nothing else may be encrypted into: the store refuses an undeclared column.
+    pub const fn with_enciphered(mut self, enciphered: &'static [&'static str]) -> Self {
+        self.enciphered = enciphered;
         self
     }
 }

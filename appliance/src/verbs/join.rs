@@ -64,7 +64,7 @@ pub fn enrol(enrol: Enrol, data: &Path, settings: &Settings, runtime: &Runtime) 
     }
     let key = BASE64.decode(answer.data_key.as_bytes()).ok().and_then(|k| k.try_into().ok());
     let key: [u8; KEY] = key.ok_or_else(|| anyhow!("the cloud's data key is not one"))?;
-    store.keys().import(answer.organization.id, 1, key)?;
+    store.adopt_key_blocking(&super::scope(&store)?, key)?;
     println!("{name}: enrolled with {} for {}, {}", enrol.cloud, answer.organization.name, answer.branch.name);
     Ok(ExitCode::SUCCESS)
 }

@@ -91,7 +91,7 @@ pub enum AuditVerb {
 /// Verbs of the keys.
 #[derive(Debug, Subcommand)]
 pub enum KeyVerb {
-    /// Make a new data key for the organisation; what was closed with the old ones stays readable.
+    /// Make a new data key for the organisation and encrypt with it anew whatever is encrypted. A running box takes it at once.
     Rotate,
 }
 
@@ -181,8 +181,11 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
         }
         Verb::Key(KeyVerb::Rotate) => {
             let store = open(data, settings)?;
-            let version = store.keys().rotate(store.identity()?.organization)?;
-            println!("data key {version} is in use; restart the box so that it takes it");
+            let done = store.rotate_key_blocking(&scope(&store)?)?;
+            println!("data key {} is in use; {} values were encrypted anew", done.version, done.renewed);
+            if done.unreadable > 0 {
+                bail!("{} values cannot be opened with any key of this box and were left as they are", done.unreadable);
+            }
             Ok(ExitCode::SUCCESS)
         }
         Verb::Capital(command) => {

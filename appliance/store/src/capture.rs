@@ -254,7 +254,8 @@ impl Document {
                 ('u', before, changed.clone(), changed)
             }
         };
-        let travels = columns.table.class.travels();
+        let stays = |i: &usize| columns.enciphered.contains(i);
+        let travels = columns.table.class.travels() && !(op == 'u' && new.iter().all(stays));
         let hides = !columns.secret.is_empty();
         if (!travels || hides) && self.up.is_none() {
             self.up = Some(self.audit.clone());
@@ -270,14 +271,15 @@ impl Document {
             Some(Value::Integer(version)) => *version,
             _ => 0,
         });
-        let change = |hide: bool| {
+        let change = |outward: bool| {
             let mut json = format!("{{\"t\":\"{}\",\"o\":\"{op}\",\"k\":{key}", columns.table.name);
             for (name, values, which) in [("n", after, &new), ("p", before, &old)] {
+                let which: Vec<usize> = which.iter().copied().filter(|i| !(outward && stays(i))).collect();
                 if let Some(values) = values
                     && !which.is_empty()
                 {
                     let _ = write!(json, ",\"{name}\":{{");
-                    write_columns(&mut json, columns, values, which, hide);
+                    write_columns(&mut json, columns, values, &which, !outward);
                     json.push('}');
                 }
             }
@@ -287,11 +289,11 @@ impl Document {
             json.push('}');
             json
         };
-        let shown = change(true);
+        let shown = change(false);
         if let Some(up) = &mut self.up
             && travels
         {
-            append(up, &if hides { change(false) } else { shown.clone() });
+            append(up, &if hides { change(true) } else { shown.clone() });
         }
         append(&mut self.audit, &shown);
         self.touched.push(Touched { table: columns.table.name, op, key });

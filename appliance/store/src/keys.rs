@@ -1,22 +1,36 @@
 //! Where the field cipher's keys are kept: `master.key` (0600) and, wrapped by it, every organisation's keyring in
 //! `keys.json`. Written atomically, so that a cut leaves the old file or the new one.
+//!
+//! Several processes of a box share the file. Whoever changes it holds the lock on `keys.lock` and reads it anew first; whoever
+//! reads looks whether it is still the file it knows, so that a key made by a verb is used by a running box at once.
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::ErrorKind,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use sent_core::cipher::{Keyring, MasterKey, WrappedKeyring};
+use sent_core::cipher::{KEY, Keyring, MasterKey, WrappedKeyring};
 use uuid::Uuid;
 
 use crate::StoreError;
 
 /// The keyrings of this box.
-pub struct Keys {
+pub(crate) struct Keys {
     file: PathBuf,
     master: MasterKey,
-    rings: RwLock<BTreeMap<Uuid, Arc<Keyring>>>,
+    held: RwLock<Held>,
+}
+
+/// What the file held when it was last read.
+#[derive(Default)]
+struct Held {
+    /// Inode, and time of change in nanoseconds: each version is a file of its own. `None`: there is no file.
+    stamp: Option<(u64, i64)>,
+    rings: BTreeMap<Uuid, Arc<Keyring>>,
 }
 
 fn corrupt(error: impl std::fmt::Display) -> StoreError {
@@ -25,68 +39,98 @@ fn corrupt(error: impl std::fmt::Display) -> StoreError {
 
 impl Keys {
     /// Opens the keys of a data folder, making the master key when there is none.
-    pub fn open(data: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(data: &Path) -> Result<Self, StoreError> {
         let master = MasterKey::open(&data.join("master.key")).map_err(corrupt)?;
-        let file = data.join("keys.json");
-        let wrapped: Vec<WrappedKeyring> = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(corrupt)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(StoreError::io(&file, e)),
-        };
-        let rings = wrapped
-            .iter()
-            .map(|w| w.unwrap(&master).map(|ring| (ring.organization(), Arc::new(ring))).map_err(corrupt))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { file, master, rings: RwLock::new(rings) })
+        let keys = Self { file: data.join("keys.json"), master, held: RwLock::default() };
+        *keys.held.write().unwrap_or_else(PoisonError::into_inner) = keys.read()?;
+        Ok(keys)
     }
 
     /// The keyring of an organisation, made when there is none.
-    pub fn ring(&self, organization: Uuid) -> Result<Arc<Keyring>, StoreError> {
-        if let Some(ring) = self.rings.read().unwrap_or_else(|e| e.into_inner()).get(&organization) {
-            return Ok(ring.clone());
+    pub(crate) fn ring(&self, organization: Uuid) -> Result<Arc<Keyring>, StoreError> {
+        let stamp = self.stamp()?;
+        {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            if held.stamp == stamp
+                && let Some(ring) = held.rings.get(&organization)
+            {
+                return Ok(ring.clone());
+            }
         }
-        let mut rings = self.rings.write().unwrap_or_else(|e| e.into_inner());
-        if let Some(ring) = rings.get(&organization) {
-            return Ok(ring.clone());
-        }
-        let ring = Arc::new(Keyring::generate(organization));
-        rings.insert(organization, ring.clone());
-        self.save(&rings)?;
-        Ok(ring)
+        self.change(|rings| {
+            let made = || Arc::new(Keyring::generate(organization));
+            let there = rings.contains_key(&organization);
+            (rings.entry(organization).or_insert_with(made).clone(), !there)
+        })
     }
 
     /// A new key for an organisation; the old ones still open what they closed.
-    pub fn rotate(&self, organization: Uuid) -> Result<u32, StoreError> {
-        let old = self.ring(organization)?.wrap(&self.master).map_err(corrupt)?;
-        let mut ring = old.unwrap(&self.master).map_err(corrupt)?;
-        let version = ring.rotate();
-        self.replace(ring)?;
-        Ok(version)
+    pub(crate) fn rotate(&self, organization: Uuid) -> Result<Arc<Keyring>, StoreError> {
+        let first = self.ring(organization)?;
+        self.change(|rings| {
+            let mut ring = Keyring::clone(rings.get(&organization).unwrap_or(&first));
+            ring.rotate();
+            let ring = Arc::new(ring);
+            rings.insert(organization, ring.clone());
+            (ring, true)
+        })
     }
 
     /// Takes over the key the cloud keeps for an organisation.
-    pub fn import(
-        &self,
-        organization: Uuid,
-        version: u32,
-        key: [u8; sent_core::cipher::KEY],
-    ) -> Result<(), StoreError> {
-        let old = self.rings.read().unwrap_or_else(|e| e.into_inner()).get(&organization).cloned();
-        let ring = match old {
-            Some(old) => {
-                let mut ring = old.wrap(&self.master).and_then(|w| w.unwrap(&self.master)).map_err(corrupt)?;
-                ring.insert(version, key);
-                ring
-            }
-            None => Keyring::with_key(organization, version, key),
-        };
-        self.replace(ring)
+    pub(crate) fn adopt(&self, organization: Uuid, key: [u8; KEY]) -> Result<Arc<Keyring>, StoreError> {
+        self.change(|rings| {
+            let ring = match rings.get(&organization) {
+                Some(old) => {
+                    let mut ring = Keyring::clone(old);
+                    ring.adopt(key);
+                    ring
+                }
+                None => Keyring::with_key(organization, 1, key),
+            };
+            let ring = Arc::new(ring);
+            rings.insert(organization, ring.clone());
+            (ring, true)
+        })
     }
 
-    fn replace(&self, ring: Keyring) -> Result<(), StoreError> {
-        let mut rings = self.rings.write().unwrap_or_else(|e| e.into_inner());
-        rings.insert(ring.organization(), Arc::new(ring));
-        self.save(&rings)
+    /// Reads the file anew and changes what is in it, alone among all processes; `f` says whether there is anything to write.
+    fn change<T>(&self, f: impl FnOnce(&mut BTreeMap<Uuid, Arc<Keyring>>) -> (T, bool)) -> Result<T, StoreError> {
+        let path = self.file.with_extension("lock");
+        let io = |e| StoreError::io(&path, e);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        lock.lock().map_err(io)?;
+        let mut now = self.read()?;
+        let (value, changed) = f(&mut now.rings);
+        if changed {
+            self.save(&now.rings)?;
+            now.stamp = self.stamp()?;
+        }
+        *held = now;
+        Ok(value)
+    }
+
+    fn stamp(&self) -> Result<Option<(u64, i64)>, StoreError> {
+        match std::fs::metadata(&self.file) {
+            Ok(m) => Ok(Some((m.ino(), m.ctime() * 1_000_000_000 + m.ctime_nsec()))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StoreError::io(&self.file, e)),
+        }
+    }
+
+    fn read(&self) -> Result<Held, StoreError> {
+        // Taken before the content: a file that changes in between is read once more, not missed.
+        let stamp = self.stamp()?;
+        let wrapped: Vec<WrappedKeyring> = match std::fs::read(&self.file) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(corrupt)?,
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(StoreError::io(&self.file, e)),
+        };
+        let rings = wrapped
+            .iter()
+            .map(|w| w.unwrap(&self.master).map(|ring| (ring.organization(), Arc::new(ring))).map_err(corrupt))
+            .collect::<Result<_, _>>()?;
+        Ok(Held { stamp, rings })
     }
 
     fn save(&self, rings: &BTreeMap<Uuid, Arc<Keyring>>) -> Result<(), StoreError> {

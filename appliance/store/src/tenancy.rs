@@ -157,8 +157,10 @@ pub struct Columns {
     pub names: Vec<String>,
     /// Which of them are key columns (besides `organization_id`).
     pub key: Vec<usize>,
-    /// Which of them are secret.
+    /// Which of them are secret; the enciphered ones are among them.
     pub secret: Vec<usize>,
+    /// Which of them are enciphered.
+    pub enciphered: Vec<usize>,
     /// Index of `version`, in `down` tables.
     pub version: Option<usize>,
 }
@@ -188,15 +190,20 @@ fn read_columns(connection: &Connection, table: &Table) -> Result<Columns, Store
     if primary != declared {
         return Err(wrong("the declared key is not the primary key"));
     }
-    let secret = table.secret.iter().map(position).collect::<Result<_, _>>()?;
-    let version = names
-        .iter()
-        .position(|n| n == "version")
-        .filter(|_| matches!(table.class, SyncClass::Down | SyncClass::Proposal));
+    let enciphered: Vec<usize> = table.enciphered.iter().map(position).collect::<Result<_, _>>()?;
+    if !enciphered.is_empty() && table.class.is_of_cloud() {
+        return Err(wrong("the cloud's rows come down without enciphered columns, so it cannot have any"));
+    }
+    if enciphered.iter().any(|i| key.contains(i)) {
+        return Err(wrong("a key cannot be enciphered"));
+    }
+    let mut secret: Vec<usize> = table.secret.iter().map(position).collect::<Result<_, _>>()?;
+    secret.extend(&enciphered);
+    let version = names.iter().position(|n| n == "version").filter(|_| table.class.is_of_cloud());
     if version.is_none() && table.class == SyncClass::Down {
         return Err(wrong("a table of class down needs a column version"));
     }
-    Ok(Columns { table: *table, names, key, secret, version })
+    Ok(Columns { table: *table, names, key, secret, enciphered, version })
 }
 
 /// An identifier that SQL cannot take for anything else.

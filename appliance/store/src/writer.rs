@@ -12,9 +12,10 @@ use tokio::sync::{Semaphore, broadcast, oneshot};
 use uuid::Uuid;
 
 use crate::{
-    BoxRow, Config, Keys, StoreError, Touched, audit,
+    BoxRow, Config, StoreError, Touched, audit,
     capture::Capture,
     connection::{self, OWN_TABLES},
+    keys::Keys,
     outbox,
     tenancy::{Columns, Session},
 };
@@ -188,7 +189,7 @@ impl Store {
     }
 
     /// Keys of the field cipher.
-    pub fn keys(&self) -> &Keys {
+    pub(crate) fn keys(&self) -> &Keys {
         &self.inner.keys
     }
 

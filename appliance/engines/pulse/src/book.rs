@@ -72,8 +72,7 @@ impl Book {
     fn open(&self, check: &Stored) -> Result<Secrets, String> {
         let Some(sealed) = &check.secret else { return Ok(Secrets::new()) };
         let row = check.id.to_string();
-        let ring = self.store.keys().ring(self.organization).map_err(|e| e.to_string())?;
-        let plain = ring.decrypt(&field(&row), sealed).map_err(|e| e.to_string())?;
+        let plain = self.store.decipher(self.organization, &field(&row), sealed).map_err(|e| e.to_string())?;
         serde_json::from_slice(&plain).map_err(|e| e.to_string())
     }
 
@@ -83,8 +82,7 @@ impl Book {
         }
         let row = id.to_string();
         let plain = serde_json::to_vec(secrets).map_err(Problem::internal)?;
-        let ring = self.store.keys().ring(self.organization)?;
-        ring.encrypt(&field(&row), &plain).map(Some).map_err(Problem::internal)
+        Ok(Some(self.store.encipher(self.organization, &field(&row), &plain)?))
     }
 }
 

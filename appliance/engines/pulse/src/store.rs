@@ -23,7 +23,7 @@ use crate::{
 
 /// The tables of this engine.
 pub const TABLES: &[Table] = &[
-    Table::new("checks", &["id"], SyncClass::Up).with_secret(&["secret"]),
+    Table::new("checks", &["id"], SyncClass::Up).with_enciphered(&["secret"]),
     Table::new("check_states", &["check_id"], SyncClass::State),
     Table::new("rules", &["id"], SyncClass::Up),
     Table::new("silences", &["id"], SyncClass::Up),

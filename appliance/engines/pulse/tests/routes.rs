@@ -127,6 +127,77 @@ async fn changes_leave_audit_entries_and_secrets_leave_nothing() {
     assert_eq!(world.call("DELETE", &path, None).await.0, 404);
 }
 
+/// How many values of all tables were encrypted with a key of this version.
+fn encrypted_with(world: &World, version: u32) -> usize {
+    let c = rusqlite::Connection::open(world.store.data().join("business.sqlite")).expect("the file");
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let tables: Vec<String> =
+        c.prepare(tables).and_then(|mut s| s.query_map([], |row| row.get(0))?.collect()).expect("tables");
+    let mut found = 0;
+    for table in tables {
+        let mut statement = c.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table");
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).expect("rows");
+        while let Some(row) = rows.next().expect("a row") {
+            let cells = (0..columns).map(|i| row.get_ref(i).expect("a cell"));
+            let marked = |text: &[u8]| {
+                let mark = format!("v1:{version}:");
+                text.windows(mark.len()).any(|window| window == mark.as_bytes())
+            };
+            found += cells.filter(|cell| cell.as_bytes_or_null().ok().flatten().is_some_and(marked)).count();
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_key_encrypts_every_secret_anew() {
+    let world = World::start(Settings::default()).await;
+    for name in ["switch", "router"] {
+        let _: Check = world.post("/api/pulse/checks", json!({"name": name, "kind": snmp(), "paused": true})).await;
+    }
+    assert_eq!(encrypted_with(&world, 1), 2, "only where it is kept: neither in the audit nor in what travels");
+    let (before, waiting) = (audit(&world), world.store.waiting_blocking().expect("a count"));
+
+    // Another process rotates, as the verb does beside a running box.
+    let other = sent_store::Store::open(sent_store::Config {
+        data: world.store.data().to_owned(),
+        tables: sent_pulse::TABLES.to_vec(),
+        clock: world.store.clock().clone(),
+        readers: 1,
+    })
+    .expect("the same folder");
+    let done = other.rotate_key_blocking(&world.scope).expect("a new key");
+    assert_eq!((done.version, done.renewed, done.unreadable), (2, 2, 0));
+    assert_eq!((encrypted_with(&world, 1), encrypted_with(&world, 2)), (0, 2), "no enciphered column is left out");
+    assert_eq!(audit(&world), before + 1);
+    assert_eq!(world.store.waiting_blocking().expect("a count"), waiting, "nothing of it travels");
+
+    // The running engine opens what was encrypted anew, and encrypts with the new key.
+    let book = sent_pulse::book::Book::new(world.store.clone(), world.scope.organization);
+    for stored in world.store.read_blocking(&world.scope, sent_pulse::store::checks).expect("rows") {
+        let opened = serde_json::to_value(book.runnable(stored).kind).expect("JSON");
+        assert_eq!(opened["auth"][1], "a secret phrase");
+    }
+    let _: Check = world.post("/api/pulse/checks", json!({"name": "third", "kind": snmp(), "paused": true})).await;
+    assert_eq!(encrypted_with(&world, 2), 3);
+    assert_eq!(other.rotate_key_blocking(&world.scope).expect("another key").renewed, 3);
+
+    // The key that the cloud gives a box that joins takes nothing away from what was kept before.
+    let done = world.store.adopt_key_blocking(&world.scope, [7; 32]).expect("the cloud's key");
+    assert_eq!((done.version, done.renewed), (4, 3));
+    assert_eq!(world.store.adopt_key_blocking(&world.scope, [7; 32]).expect("again").renewed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_declared_is_not_encrypted() {
+    let world = World::start(Settings::default()).await;
+    let field = sent_core::cipher::Field { table: "rules", row: "a", column: "name" };
+    let refused = world.store.encipher(world.scope.organization, &field, b"x").expect_err("undeclared");
+    assert!(refused.to_string().contains("rules.name is not declared"), "{refused}");
+    world.store.decipher(world.scope.organization, &field, "v1:1:AAAA").expect_err("undeclared");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_gets_clear_answers() {
     let world = World::start(Settings::default()).await;

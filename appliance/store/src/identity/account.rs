@@ -59,11 +59,7 @@ impl Store {
         let secret = secrets::new_totp_secret();
         let url = secrets::totp_url(&secret, email, issuer)?;
         let key = user.to_string();
-        let text = self
-            .keys()
-            .ring(scope.organization)?
-            .encrypt(&field(&key), secret.as_bytes())
-            .map_err(Problem::internal)?;
+        let text = self.encipher(scope.organization, &field(&key), secret.as_bytes())?;
         self.write(scope, "user.totp.begin", move |tx| -> Result<(), Problem> {
             let confirmed: Option<i64> = tx
                 .query_row("SELECT confirmed FROM factors WHERE user_id = ?1", [&key], |r| r.get(0))
@@ -84,12 +80,13 @@ impl Store {
     /// Confirms the second factor with a first code and makes recovery codes.
     pub async fn confirm_totp(&self, scope: &Scope, user: Uuid, code: &str) -> Result<RecoveryCodes, Problem> {
         let now = self.clock().now();
-        let (ring, code, key) = (self.keys().ring(scope.organization)?, code.to_owned(), user.to_string());
+        let (store, organization) = (self.clone(), scope.organization);
+        let (code, key) = (code.to_owned(), user.to_string());
         let codes = secrets::recovery_codes();
         let digests: Vec<String> = codes.iter().map(|c| secrets::digest(&secrets::canonical_code(c))).collect();
         self.write(scope, "user.totp.confirm", move |tx| -> Result<(), Problem> {
             let (text, _) = read_factor(tx, &key, 0)?.ok_or_else(|| Problem::conflict("begin the set-up first"))?;
-            let secret = ring.decrypt(&field(&key), &text).map_err(Problem::internal)?;
+            let secret = store.decipher(organization, &field(&key), &text)?;
             let secret = std::str::from_utf8(&secret).map_err(Problem::internal)?;
             let step = secrets::check_totp(secret, &code, now)
                 .ok_or_else(|| Problem::field("code", "this code is wrong; check the clock of your phone"))?;
@@ -127,7 +124,7 @@ impl Store {
     /// Whether a one-time code or a recovery code is right; it is used up by that.
     pub(super) async fn check_factor(&self, scope: &Scope, user: Uuid, code: &str) -> Result<bool, Problem> {
         let now = self.clock().now();
-        let (ring, key) = (self.keys().ring(scope.organization)?, user.to_string());
+        let (this, organization, key) = (self.clone(), scope.organization, user.to_string());
         let (code, digest) = (code.to_owned(), secrets::digest(&secrets::canonical_code(code)));
         self.write(scope, "session.code", move |tx| -> Result<bool, Problem> {
             let store = |e: rusqlite::Error| Problem::from(StoreError::from(e));
@@ -147,7 +144,7 @@ impl Store {
                 return Ok(true);
             }
             let Some((text, last)) = read_factor(tx, &key, 1)? else { return Ok(false) };
-            let secret = ring.decrypt(&field(&key), &text).map_err(Problem::internal)?;
+            let secret = this.decipher(organization, &field(&key), &text)?;
             let secret = std::str::from_utf8(&secret).map_err(Problem::internal)?;
             match secrets::check_totp(secret, &code, now).map(step_number) {
                 Some(step) if step > last => {
