@@ -115,7 +115,7 @@ impl Folder {
     pub fn refresh(&mut self) -> io::Result<()> {
         // In this order: a writer lists a run before it deletes the segment, so what is missing here is listed there.
         self.segments = segments(&self.path)?;
-        self.dropped = dropped(&self.path)?;
+        self.dropped = dropped(&self.path)?.runs;
         let present = &self.segments;
         self.indexes.retain(|first, _| present.binary_search(first).is_ok());
         Ok(())
@@ -323,18 +323,27 @@ pub fn segment_path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:016x}.seg"))
 }
 
-/// What the bound dropped from a folder, in order. A list that cannot be read is as good as none: the positions still
-/// show as lost, only their times are not known.
-pub fn dropped(folder: &Path) -> io::Result<Vec<Dropped>> {
-    let mut list: Vec<Dropped> = match atomic::load(&folder.join(DROPPED_FILE))? {
+/// What the bound dropped from a folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedList {
+    /// Points, since the folder was made.
+    pub ever: u64,
+    /// The runs that are still told apart, in order.
+    pub runs: Vec<Dropped>,
+}
+
+/// What the bound dropped from a folder. A list that cannot be read is as good as none: the positions still show as lost,
+/// only their times and the count are not known.
+pub fn dropped(folder: &Path) -> io::Result<DroppedList> {
+    let mut list: DroppedList = match atomic::load(&folder.join(DROPPED_FILE))? {
         Kept::Sound(list) => list,
-        Kept::Nothing => return Ok(Vec::new()),
+        Kept::Nothing => return Ok(DroppedList::default()),
         Kept::Damaged => {
             tracing::warn!(folder = %folder.display(), "the list of dropped telemetry is damaged");
-            return Ok(Vec::new());
+            return Ok(DroppedList::default());
         }
     };
-    list.retain(|d| d.first < d.end);
-    list.sort_unstable_by_key(|d| d.first);
+    list.runs.retain(|d| d.first < d.end);
+    list.runs.sort_unstable_by_key(|d| d.first);
     Ok(list)
 }

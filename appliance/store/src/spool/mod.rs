@@ -189,7 +189,7 @@ pub struct Stats {
     pub stored: u64,
     /// Points left out since then: not finite, or no time.
     pub refused: u64,
-    /// Points the bound dropped since then.
+    /// Points the bound dropped, of all processes' folders, since they were made.
     pub dropped: u64,
     /// Bytes of this process's segments.
     pub bytes: u64,
@@ -286,13 +286,21 @@ impl Spool {
 
     /// How it is doing.
     pub fn stats(&self) -> Stats {
+        let others = self.dropped_by_others();
         let writing = self.shared.writing();
         Stats {
             stored: self.shared.stored.load(Ordering::Relaxed),
             refused: self.shared.refused.load(Ordering::Relaxed),
-            dropped: writing.writer.dropped_points(),
+            dropped: others + writing.writer.dropped_points(),
             bytes: writing.writer.bytes(),
         }
+    }
+
+    /// What the bound dropped from the folders of other processes. One that cannot be read now counts nothing.
+    fn dropped_by_others(&self) -> u64 {
+        let own = self.shared.writing().writer.folder().to_owned();
+        let folders = self.processes().unwrap_or_default().into_iter().map(|name| self.root.join(name));
+        folders.filter(|f| *f != own).map(|f| folder::dropped(&f).map_or(0, |list| list.ever)).sum()
     }
 
     /// The folder of all processes' spools.

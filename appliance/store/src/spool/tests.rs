@@ -142,6 +142,29 @@ fn beyond_the_bound_the_oldest_goes_and_is_reported() {
 }
 
 #[test]
+fn what_was_dropped_is_counted_for_ever_and_over_all_processes() {
+    let dir = TempDir::new().unwrap();
+    let fill = |spool: &Spool| (0..1_000).for_each(|i| spool.append(&points(i * 20..i * 20 + 20), &[]).unwrap());
+    let main = small(dir.path());
+    fill(&main);
+    let first = main.stats().dropped;
+    assert!(first > 0);
+    drop(main);
+
+    let again = small(dir.path());
+    assert_eq!(again.stats().dropped, first, "a restart forgets nothing");
+    fill(&again);
+    let second = again.stats().dropped;
+    assert!(second > first);
+
+    let worker = spool(dir.path(), "worker", 64 << 10);
+    assert_eq!(worker.stats().dropped, second, "the other process's count is part of it");
+    fill(&worker);
+    assert_eq!(again.stats().dropped, worker.stats().dropped);
+    assert!(again.stats().dropped > second);
+}
+
+#[test]
 fn a_segment_goes_when_all_readers_have_passed_it() {
     let dir = TempDir::new().unwrap();
     let spool = spool(dir.path(), "main", 128 << 10);

@@ -22,7 +22,7 @@ use super::{
     Limits, SpoolError, atomic,
     block::{self, SEGMENT_MARK},
     definitions,
-    folder::{DROPPED_FILE, Dropped, dropped, segment_path, segments},
+    folder::{DROPPED_FILE, Dropped, DroppedList, dropped, segment_path, segments},
     incarnation, incarnation_start,
     segment::Index,
 };
@@ -55,7 +55,7 @@ pub struct Writer {
     defined: HashMap<u64, u64>,
     definitions: Arc<File>,
     definitions_length: u64,
-    /// Runs dropped since this writer began.
+    /// Points that the bound dropped since the folder was made.
     dropped_points: u64,
 }
 
@@ -65,14 +65,14 @@ impl Writer {
         let io = |e| SpoolError::io(&folder, e);
         fs::create_dir_all(&folder).map_err(io)?;
         let present = segments(&folder).map_err(io)?;
-        let runs = dropped(&folder).map_err(io)?;
+        let list = dropped(&folder).map_err(io)?;
         // A run that was listed but not deleted before a crash.
-        for run in &runs {
+        for run in &list.runs {
             if present.contains(&run.first) && present.last() != Some(&run.first) {
                 remove(&segment_path(&folder, run.first))?;
             }
         }
-        let latest = present.last().copied().max(runs.last().map(|d| d.first)).map_or(0, |p| incarnation(p) + 1);
+        let latest = present.last().copied().max(list.runs.last().map(|d| d.first)).map_or(0, |p| incarnation(p) + 1);
         let by_clock = now.0.div_euclid(1_000_000).saturating_sub(INCARNATION_EPOCH).clamp(1, i64::from(u32::MAX - 1));
         let next = latest.max(by_clock.unsigned_abs()) << super::INDEX_BITS;
         if let Some(last) = present.last() {
@@ -89,7 +89,7 @@ impl Writer {
             defined,
             definitions: Arc::new(file),
             definitions_length: length,
-            dropped_points: 0,
+            dropped_points: list.ever,
         };
         writer.bytes = writer.measure()?;
         Ok(writer)
@@ -105,7 +105,7 @@ impl Writer {
         self.bytes
     }
 
-    /// Points that the bound dropped since the writer began.
+    /// Points that the bound dropped since the folder was made.
     pub fn dropped_points(&self) -> u64 {
         self.dropped_points
     }
@@ -203,7 +203,7 @@ impl Writer {
         }
         let io = |e| SpoolError::io(&self.folder, e);
         let present = segments(&self.folder).map_err(io)?;
-        let mut runs = dropped(&self.folder).map_err(io)?;
+        let DroppedList { mut ever, mut runs } = dropped(&self.folder).map_err(io)?;
         let mut doomed = Vec::new();
         let mut bytes = self.bytes;
         for (place, first) in present.iter().enumerate() {
@@ -216,7 +216,7 @@ impl Writer {
             let run = summarise(&path, *first, present.get(place + 1).copied().unwrap_or(self.next));
             let run = run.map_err(|e| SpoolError::io(&path, e))?;
             if run.first < run.end && !runs.iter().any(|r| r.first == run.first) {
-                self.dropped_points += run.end - run.first;
+                ever += run.end - run.first;
                 runs.push(run);
             }
             doomed.push(path);
@@ -227,7 +227,8 @@ impl Writer {
         runs.sort_unstable_by_key(|r| r.first);
         join_oldest(&mut runs);
         tracing::warn!(folder = %self.folder.display(), segments = doomed.len(), "the telemetry spool is full: its oldest part is dropped");
-        atomic::save(&self.folder.join(DROPPED_FILE), &runs).map_err(io)?;
+        atomic::save(&self.folder.join(DROPPED_FILE), &DroppedList { ever, runs }).map_err(io)?;
+        self.dropped_points = ever;
         for path in doomed {
             remove(&path)?;
         }
