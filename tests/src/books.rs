@@ -219,7 +219,8 @@ pub fn checks(page: &str, port: u16) -> Vec<NewCheck> {
         paused: false,
     };
     let host = || "127.0.0.1".to_owned();
-    let http = |path: &str| CheckKind::Http { url: format!("{page}{path}"), status: None, contains: None };
+    let http =
+        |path: &str| CheckKind::Http { url: format!("{page}{path}"), status: None, contains: None, redirects: None };
     vec![
         check("gateway answers", CheckKind::Ping { host: host() }),
         check("name server", CheckKind::Ping { host: "127.0.0.2".into() }),

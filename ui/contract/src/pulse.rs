@@ -46,6 +46,9 @@ pub enum CheckKind {
         /// Text the body must hold.
         #[serde(default)]
         contains: Option<String>,
+        /// Redirects that are followed at most; 0: the redirect is the answer. Default 10, or 0 when a 3xx is expected.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redirects: Option<u8>,
     },
     /// Days until the certificate ends.
     Tls {

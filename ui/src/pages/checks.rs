@@ -92,6 +92,7 @@ struct Form {
     port: String,
     url: String,
     status: String,
+    redirects: String,
     contains: String,
     version: String,
     user: String,
@@ -124,10 +125,11 @@ impl Form {
             CheckKind::Ping { host } => (form.kind, form.host) = ("ping".into(), host),
             CheckKind::Tcp { host, port } => (form.kind, form.host, form.port) = ("tcp".into(), host, port.to_string()),
             CheckKind::Tls { host, port } => (form.kind, form.host, form.port) = ("tls".into(), host, port.to_string()),
-            CheckKind::Http { url, status, contains } => {
+            CheckKind::Http { url, status, contains, redirects } => {
                 (form.kind, form.url) = ("http".into(), url);
                 form.status = status.map(|status| status.to_string()).unwrap_or_default();
                 form.contains = contains.unwrap_or_default();
+                form.redirects = redirects.map(|redirects| redirects.to_string()).unwrap_or_default();
             }
             CheckKind::Snmp { host, port, version, user, auth, privacy } => {
                 (form.kind, form.host, form.version, form.user) = ("snmp".into(), host, version, user);
@@ -168,6 +170,7 @@ impl Form {
                 url: need("url", &self.url)?,
                 status: number("status", &self.status)?,
                 contains: some(&self.contains),
+                redirects: number("redirects", &self.redirects)?,
             },
             "snmp" => CheckKind::Snmp {
                 host: need("host", &self.host)?,
@@ -319,6 +322,7 @@ fn Editor(props: &EditorProps) -> Html {
                 <div class="md:col-span-2">{ text("Address", "url", &form.url, Some("https://shop.example/"), |form, text| form.url = text) }</div>
                 { text("Expected status", "status", &form.status, Some("Any 2xx, if empty"), |form, text| form.status = text) }
                 { text("The page must contain", "contains", &form.contains, None, |form, text| form.contains = text) }
+                { text("Redirects to follow", "redirects", &form.redirects, Some("At most 10, if empty; 0: the redirect is the answer"), |form, text| form.redirects = text) }
             </>
         },
         "snmp" => html! {
@@ -392,7 +396,12 @@ mod tests {
             CheckKind::Ping { host: "a".into() },
             CheckKind::Tcp { host: "a".into(), port: 22 },
             CheckKind::Tls { host: "a".into(), port: 443 },
-            CheckKind::Http { url: "http://a".into(), status: Some(204), contains: Some("x".into()) },
+            CheckKind::Http {
+                url: "http://a".into(),
+                status: Some(204),
+                contains: Some("x".into()),
+                redirects: Some(0),
+            },
             CheckKind::Snmp {
                 host: "a".into(),
                 port: None,

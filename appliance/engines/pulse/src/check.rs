@@ -90,20 +90,28 @@ impl Memory {
 #[derive(Clone)]
 pub struct Tools {
     http: reqwest::Client,
+    /// Reports a redirect instead of following it.
+    pages: reqwest::Client,
     ping: ping::Pings,
 }
 
 impl Tools {
     /// Makes the clients. TLS uses the process' default provider.
     pub fn new() -> Result<Self, Failure> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("sent/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::limited(5))
-            // Each run tells of the way as it is now, not of a connection that was opened long ago.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(|e| Failure(format!("no HTTP client can be made: {e}")))?;
-        Ok(Self { http, ping: ping::Pings::default() })
+        let client = |redirects| {
+            reqwest::Client::builder()
+                .user_agent(concat!("sent/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirects)
+                // Each run tells of the way as it is now, not of a connection that was opened long ago.
+                .pool_max_idle_per_host(0)
+                .build()
+                .map_err(|e| Failure(format!("no HTTP client can be made: {e}")))
+        };
+        Ok(Self {
+            http: client(reqwest::redirect::Policy::limited(5))?,
+            pages: client(reqwest::redirect::Policy::none())?,
+            ping: ping::Pings::default(),
+        })
     }
 
     /// The HTTP client.
@@ -146,7 +154,9 @@ async fn dispatch(
     match &check.kind {
         CheckKind::Ping { host } => ping::run(host, &tools.ping, limit).await,
         CheckKind::Tcp { host, port } => tcp::run(host, *port).await,
-        CheckKind::Http { url, status, contains } => http::run(&tools.http, url, *status, contains.as_deref()).await,
+        CheckKind::Http { url, status, contains, redirects } => {
+            http::run(&tools.pages, url, *status, contains.as_deref(), *redirects).await
+        }
         CheckKind::Tls { host, port } => tls::run(host, *port, at).await,
         CheckKind::Snmp { .. } => Box::pin(snmp::run(&check.kind, &mut memory.snmp, limit, at)).await,
         CheckKind::Prometheus { url } => prometheus::run(&tools.http, url, &mut memory.prometheus, at).await,
@@ -187,8 +197,32 @@ async fn connect(host: &str, port: u16) -> Result<(tokio::net::TcpStream, Durati
     Err(failure)
 }
 
-/// A length of time as a person reads it.
+/// A length of time as a person reads it, with two digits that mean something at least.
 fn shown(latency: Duration) -> String {
     let millis = latency.as_secs_f64() * 1_000.0;
-    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+    let places = match millis {
+        10.0.. => 0,
+        1.0.. => 1,
+        0.1.. => 2,
+        0.01.. => 3,
+        // A microsecond is the least that is told.
+        _ => 4,
+    };
+    format!("{millis:.places$} ms")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_time_is_not_shown_as_nothing() {
+        let shown = |micros| shown(Duration::from_nanos(micros));
+        assert_eq!(shown(41_234), "0.041 ms");
+        assert_eq!(shown(4_200), "0.0042 ms");
+        assert_eq!(shown(412_340), "0.41 ms");
+        assert_eq!(shown(4_123_400), "4.1 ms");
+        assert_eq!(shown(41_234_000), "41 ms");
+        assert_eq!(shown(1_412_340_000), "1412 ms");
+    }
 }

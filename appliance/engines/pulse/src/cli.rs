@@ -125,6 +125,9 @@ pub struct Add {
     /// HTTP: text the page must hold.
     #[arg(long)]
     pub contains: Option<String>,
+    /// HTTP: redirects that are followed at most; 0: the redirect is the answer.
+    #[arg(long)]
+    pub redirects: Option<u8>,
     /// HTTP: status it must answer.
     #[arg(long)]
     pub status: Option<u16>,
@@ -222,7 +225,12 @@ fn add_check(add: Add, store: &Store, scope: &Scope, out: &mut dyn Write) -> Res
         KindName::Ping => CheckKind::Ping { host: target.clone() },
         KindName::Tcp => with_port(&target, |host, port| CheckKind::Tcp { host, port })?,
         KindName::Tls => with_port(&target, |host, port| CheckKind::Tls { host, port })?,
-        KindName::Http => CheckKind::Http { url: target.clone(), status: add.status, contains: add.contains },
+        KindName::Http => CheckKind::Http {
+            url: target.clone(),
+            status: add.status,
+            contains: add.contains,
+            redirects: add.redirects,
+        },
         KindName::Prometheus => CheckKind::Prometheus { url: target.clone() },
         KindName::Mqtt => CheckKind::Mqtt { broker: target.clone(), topic: add.topic },
         KindName::Snmp => {

@@ -102,6 +102,58 @@ async fn ping_reaches_the_loopback_or_says_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn redirects_are_followed_and_told() {
+    use axum::response::Redirect;
+    let world = World::start(Settings::default()).await;
+    let elsewhere = web(Router::new().route("/shop", get(|| async { "open" }))).await;
+    let shop = format!("{elsewhere}/shop?key=secret");
+    let url = web(Router::new()
+        .route("/old", get(|| async { Redirect::permanent("/older") }))
+        .route("/older", get(async move || Redirect::temporary(&shop)))
+        .route("/circle", get(|| async { Redirect::to("/circle") }))
+        .route("/nowhere", get(|| async { StatusCode::FOUND })))
+    .await;
+    let kind = |path: &str, more: serde_json::Value| {
+        let mut kind = json!({"kind": "http", "url": format!("{url}{path}")});
+        kind.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        kind
+    };
+    for (n, (kind, level, said)) in [
+        (
+            kind("/old", json!({"contains": "open"})),
+            Level::Ok,
+            format!("answers 200 OK after 2 redirects to {elsewhere}/shop in"),
+        ),
+        (kind("/older", json!({})), Level::Ok, format!("answers 200 OK after a redirect to {elsewhere}/shop in")),
+        (
+            kind("/old", json!({"redirects": 1})),
+            Level::Bad,
+            format!("redirects more than 1 times, at last to {elsewhere}/shop"),
+        ),
+        (
+            kind("/old", json!({"redirects": 0})),
+            Level::Bad,
+            format!("answers 308 Permanent Redirect to {url}/older, not"),
+        ),
+        (kind("/old", json!({"status": 308})), Level::Ok, format!("answers 308 Permanent Redirect to {url}/older in")),
+        (kind("/circle", json!({})), Level::Bad, "redirects more than 10 times".to_owned()),
+        (kind("/nowhere", json!({})), Level::Bad, "answers 302 Found, not".to_owned()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let check = world.check(&format!("check {n}"), kind).await;
+        assert_eq!(check.status.level, level, "{:?}", check.status);
+        assert!(check.status.cause.starts_with(&said), "{:?} is not {said:?}", check.status.cause);
+        assert!(!check.status.cause.contains("secret"), "what follows the question mark may be a password");
+    }
+    let (status, body) = world
+        .call("POST", "/api/pulse/checks", Some(json!({"name": "x", "kind": kind("/", json!({"redirects": 21}))})))
+        .await;
+    assert!(status == 422 && body.contains("redirects"), "{status} {body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tcp_and_http() {
     let world = World::start(Settings::default()).await;
     let url = web(Router::new()

@@ -18,6 +18,8 @@ pub const MASK: &str = "•";
 pub const INTERVAL: u32 = 60;
 /// Seconds a run may take when nothing is said.
 pub const TIMEOUT: u32 = 10;
+/// Most redirects that an HTTP check may follow.
+const MOST_REDIRECTS: u8 = 20;
 /// Shortest pass phrase of SNMPv3 (RFC 3414 §11.2).
 const PASS_PHRASE: usize = 8;
 
@@ -68,7 +70,7 @@ pub fn host(kind: &CheckKind) -> String {
 }
 
 /// Host and, where it is not the scheme's own, port of an address.
-fn authority(url: &str) -> String {
+pub fn authority(url: &str) -> String {
     match Url::parse(url) {
         Ok(url) => match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -189,7 +191,7 @@ pub fn validate(check: &NewCheck, secrets: &Secrets) -> Vec<FieldError> {
                 wrong("kind.port", "write a port between 1 and 65535");
             }
         }
-        CheckKind::Http { url, status, contains } => {
+        CheckKind::Http { url, status, contains, redirects } => {
             if bad_url(url, &["http", "https"]) {
                 wrong("kind.url", "write an http or https address");
             }
@@ -198,6 +200,9 @@ pub fn validate(check: &NewCheck, secrets: &Secrets) -> Vec<FieldError> {
             }
             if contains.as_ref().is_some_and(|text| text.len() > 1_000) {
                 wrong("kind.contains", "at most 1,000 characters");
+            }
+            if redirects.is_some_and(|most| most > MOST_REDIRECTS) {
+                wrong("kind.redirects", "write a number between 0 and 20");
             }
         }
         CheckKind::Prometheus { url } if bad_url(url, &["http", "https"]) => {
