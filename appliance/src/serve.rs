@@ -47,9 +47,10 @@ pub fn open_spool(
 /// Who may hear what: the right a channel needs.
 fn may_listen(listener: &Listener, channel: &ChannelName) -> bool {
     let right = match channel.name.split_once(['.', ':']) {
-        Some(("table", "accounts" | "entries" | "lines" | "fx_rates")) | Some(("capital", _)) => "capital.entry.read",
+        Some(("table", "entries" | "lines")) | Some(("capital", _)) => "capital.entry.read",
+        Some(("table", "accounts" | "fx_rates" | "tax_rates" | "items")) => "capital.account.read",
         Some(("table", "users" | "roles" | "branches" | "organizations")) => "user.read",
-        Some(("table", "settings")) => "settings.read",
+        Some(("table", "organization_settings")) => "settings.read",
         Some(("table", "checks" | "rules" | "silences" | "alerts")) | Some(("pulse", _)) => "pulse.read",
         _ => match &*channel.name {
             "home" => "home.read",

@@ -112,6 +112,14 @@ CREATE TABLE users_rows (
 -- A login names no organisation, so an address may exist once on a box.
 CREATE UNIQUE INDEX users_by_email ON users_rows (email);
 
+CREATE TABLE organization_settings_rows (
+    organization_id TEXT NOT NULL,
+    key             TEXT NOT NULL,                 -- lower-case words with dots between them
+    value           TEXT NOT NULL,
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, key)
+) STRICT, WITHOUT ROWID;
+
 -- Second factors are set up where they are used.
 CREATE TABLE factors_rows (
     organization_id TEXT NOT NULL,

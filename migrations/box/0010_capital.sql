@@ -67,6 +67,34 @@ CREATE TABLE fx_rates_rows (
     PRIMARY KEY (organization_id, currency, date)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE tax_rates_rows (
+    organization_id TEXT NOT NULL,
+    id              TEXT NOT NULL,                 -- UUID
+    code            TEXT NOT NULL,                 -- several rates follow one another under it
+    name            TEXT NOT NULL,
+    rate            TEXT NOT NULL,                 -- decimal, percent of the net amount
+    valid_from      TEXT NOT NULL,                 -- first day, ISO
+    valid_to        TEXT,                          -- last day, ISO
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tax_rates_by_code ON tax_rates_rows (organization_id, code, valid_from);
+
+CREATE TABLE items_rows (
+    organization_id TEXT NOT NULL,
+    id              TEXT NOT NULL,                 -- UUID
+    sku             TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    unit            TEXT NOT NULL,                 -- what one of it is
+    price           TEXT NOT NULL,                 -- decimal, net price of one unit
+    currency        TEXT NOT NULL,
+    tax_code        TEXT,
+    valid_to        TEXT,                          -- last day it is bought or sold, ISO
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX items_by_sku ON items_rows (organization_id, sku);
+
 CREATE TRIGGER lines_rows_before_entry BEFORE INSERT ON lines_rows
 WHEN EXISTS (SELECT 1 FROM entries_rows WHERE organization_id = NEW.organization_id AND id = NEW.entry_id)
 BEGIN

@@ -115,6 +115,14 @@ CREATE TABLE users_rows (
 -- A login names no organisation, so an address may exist once on a box.
 CREATE UNIQUE INDEX users_by_email ON users_rows (email);
 
+CREATE TABLE organization_settings_rows (
+    organization_id TEXT NOT NULL,
+    key             TEXT NOT NULL,                 -- lower-case words with dots between them
+    value           TEXT NOT NULL,
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, key)
+) STRICT, WITHOUT ROWID;
+
 -- Second factors are set up where they are used.
 CREATE TABLE factors_rows (
     organization_id TEXT NOT NULL,
@@ -235,6 +243,34 @@ CREATE TABLE fx_rates_rows (
     version         INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (organization_id, currency, date)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tax_rates_rows (
+    organization_id TEXT NOT NULL,
+    id              TEXT NOT NULL,                 -- UUID
+    code            TEXT NOT NULL,                 -- several rates follow one another under it
+    name            TEXT NOT NULL,
+    rate            TEXT NOT NULL,                 -- decimal, percent of the net amount
+    valid_from      TEXT NOT NULL,                 -- first day, ISO
+    valid_to        TEXT,                          -- last day, ISO
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tax_rates_by_code ON tax_rates_rows (organization_id, code, valid_from);
+
+CREATE TABLE items_rows (
+    organization_id TEXT NOT NULL,
+    id              TEXT NOT NULL,                 -- UUID
+    sku             TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    unit            TEXT NOT NULL,                 -- what one of it is
+    price           TEXT NOT NULL,                 -- decimal, net price of one unit
+    currency        TEXT NOT NULL,
+    tax_code        TEXT,
+    valid_to        TEXT,                          -- last day it is bought or sold, ISO
+    version         INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (organization_id, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX items_by_sku ON items_rows (organization_id, sku);
 
 CREATE TRIGGER lines_rows_before_entry BEFORE INSERT ON lines_rows
 WHEN EXISTS (SELECT 1 FROM entries_rows WHERE organization_id = NEW.organization_id AND id = NEW.entry_id)

@@ -10,6 +10,7 @@ use sent_contract::{
     audit::{Entry, Verification},
     home::Setting,
     identity::{NewUser, Role, User, UserPatch},
+    reference::OrganizationSetting,
 };
 use sent_core::{
     Problem, Scope,
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes<Gateway> {
         .get("/api/audit", Access::Right("audit.read"), audit)
         .post("/api/audit/verify", Access::Right("audit.verify"), verify)
         .get("/api/settings", Access::Right("settings.read"), settings)
+        .get("/api/organization/settings", Access::Right("settings.read"), organization_settings)
 }
 
 async fn users(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<User>>, Problem> {
@@ -117,4 +119,11 @@ async fn verify(State(g): State<Gateway>, Extension(scope): Extension<Scope>) ->
 
 async fn settings(State(g): State<Gateway>) -> Json<Vec<Setting>> {
     Json(g.settings.listing())
+}
+
+async fn organization_settings(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+) -> Result<Json<Vec<OrganizationSetting>>, Problem> {
+    Ok(Json(g.store.organization_settings(&scope).await?))
 }

@@ -19,11 +19,12 @@ pub struct Account {
     pub valid_from: Option<String>,
     /// Last day.
     pub valid_to: Option<String>,
-    /// The cloud has not confirmed this version yet.
+    /// The cloud has not answered to this edit yet.
     pub pending: bool,
 }
 
-/// `POST /api/capital/accounts`.
+/// `POST /api/capital/accounts` and `PUT /api/capital/accounts/{id}`. Its last day is set by
+/// [`Close`](crate::reference::Close).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewAccount {
     /// Full name.
@@ -31,7 +32,7 @@ pub struct NewAccount {
     /// Number.
     #[serde(default)]
     pub code: Option<String>,
-    /// Kind; guessed from the first segment when absent.
+    /// Kind; when absent, a new account's is guessed from its name and a known one's stays.
     #[serde(default)]
     pub kind: Option<String>,
     /// Currency restriction.

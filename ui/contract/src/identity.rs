@@ -138,6 +138,15 @@ pub struct Role {
     pub rights: Vec<String>,
 }
 
+/// `POST /api/roles` and `PUT /api/roles/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewRole {
+    /// Name, one of a kind in the organisation.
+    pub name: String,
+    /// Rights and patterns: `capital.entry.post`, `capital.*`, `*`.
+    pub rights: Vec<String>,
+}
+
 /// `POST /api/me/totp`: begin; the secret counts only after `POST /api/me/totp/confirm {code}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TotpSetup {

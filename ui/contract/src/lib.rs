@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod home;
 pub mod identity;
 pub mod pulse;
+pub mod reference;
 pub mod sync;
 
 pub use rust_decimal::Decimal;

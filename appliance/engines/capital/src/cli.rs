@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use sent_contract::{
     Uuid,
     capital::{Account, Entry, ImportReport, NewAccount, NewEntry, Reverse},
+    reference::NewFxRate,
 };
 use sent_core::{Scope, id, money::Decimal};
 use sent_store::Store;
@@ -167,7 +168,7 @@ pub fn run(command: Command, store: &Store, scope: &Scope, out: &mut dyn Write) 
             let date = parse_date("--date", date.as_deref().unwrap_or_default())?;
             let rate: Decimal = model::amount(rate.as_deref().unwrap_or_default())
                 .map_err(|e| LedgerError::field("--rate", e.to_string()))?;
-            ledger.set_rate(scope, currency, date, rate)?;
+            ledger.set_rate(scope, NewFxRate { currency, date: date.to_string(), rate })?;
         }
         Command::Rates { set: None, .. } => print_json(out, &ledger.rates(scope)?)?,
     }

@@ -6,14 +6,15 @@
 //! * numbers of a series have no gap;
 //! * accounts are used while they are open and for the currency they take.
 //!
-//! [`model`] has the rules without IO, [`store`] and `poster` the SQL, [`service`] what the ledger does with both, [`import`] files of
-//! many entries, [`routes`] and [`cli`] the ways in.
+//! [`model`] has the rules without IO, [`store`] and `poster` the SQL, [`service`] and `reference` what the ledger does with
+//! both, [`import`] files of many entries, [`routes`] and [`cli`] the ways in.
 
 pub mod cli;
 mod error;
 pub mod import;
 pub mod model;
 mod poster;
+mod reference;
 pub mod routes;
 pub mod service;
 pub mod store;

@@ -11,10 +11,10 @@ use futures::StreamExt as _;
 use sent_contract::{
     Page, Uuid,
     capital::{Account, BalanceRow, Entry, ImportReport, NewAccount, NewEntry, Reverse},
+    reference::{Close, FxRate, Item, NewFxRate, TaxRate},
 };
 use sent_core::{
     Problem, Scope,
-    error::Kind,
     route::{Access, Routes},
 };
 use serde::Deserialize;
@@ -38,6 +38,12 @@ pub fn routes(ledger: Ledger) -> Routes {
     Routes::new()
         .get("/api/capital/accounts", Access::Right("capital.account.read"), accounts)
         .post("/api/capital/accounts", Access::Right("capital.account.write"), create_account)
+        .put("/api/capital/accounts/{id}", Access::Right("capital.account.write"), edit_account)
+        .post("/api/capital/accounts/{id}/close", Access::Right("capital.account.write"), close_account)
+        .get("/api/capital/rates", Access::Right("capital.account.read"), rates)
+        .put("/api/capital/rates", Access::Right("capital.rate.write"), set_rate)
+        .get("/api/capital/taxes", Access::Right("capital.account.read"), taxes)
+        .get("/api/capital/items", Access::Right("capital.account.read"), items)
         .get("/api/capital/entries", Access::Right("capital.entry.read"), entries)
         .post("/api/capital/entries", Access::Right("capital.entry.post"), post)
         .get("/api/capital/entries/{id}", Access::Right("capital.entry.read"), entry)
@@ -70,6 +76,52 @@ async fn create_account(
 ) -> Result<Json<Account>, Problem> {
     let new: NewAccount = from_json(&body)?;
     blocking(ledger, move |l| l.create_account(&scope, new)).await
+}
+
+async fn edit_account(
+    State(ledger): State<Ledger>,
+    Extension(scope): Extension<Scope>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Account>, Problem> {
+    let id = row_id(&id, "account")?;
+    let new: NewAccount = from_json(&body)?;
+    blocking(ledger, move |l| l.edit_account(&scope, id, new)).await
+}
+
+async fn close_account(
+    State(ledger): State<Ledger>,
+    Extension(scope): Extension<Scope>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Account>, Problem> {
+    let id = row_id(&id, "account")?;
+    let close: Close = from_json(&body)?;
+    blocking(ledger, move |l| l.close_account(&scope, id, close)).await
+}
+
+async fn rates(State(ledger): State<Ledger>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<FxRate>>, Problem> {
+    blocking(ledger, move |l| l.rates(&scope)).await
+}
+
+async fn set_rate(
+    State(ledger): State<Ledger>,
+    Extension(scope): Extension<Scope>,
+    body: Bytes,
+) -> Result<Json<FxRate>, Problem> {
+    let new: NewFxRate = from_json(&body)?;
+    blocking(ledger, move |l| l.set_rate(&scope, new)).await
+}
+
+async fn taxes(
+    State(ledger): State<Ledger>,
+    Extension(scope): Extension<Scope>,
+) -> Result<Json<Vec<TaxRate>>, Problem> {
+    blocking(ledger, move |l| l.taxes(&scope)).await
+}
+
+async fn items(State(ledger): State<Ledger>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<Item>>, Problem> {
+    blocking(ledger, move |l| l.items(&scope)).await
 }
 
 /// `?from=&to=&account=&q=&after=&limit=`
@@ -116,7 +168,7 @@ async fn entry(
     Extension(scope): Extension<Scope>,
     Path(id): Path<String>,
 ) -> Result<Json<Entry>, Problem> {
-    let id = entry_id(&id)?;
+    let id = row_id(&id, "entry")?;
     blocking(ledger, move |l| l.entry(&scope, id)).await
 }
 
@@ -126,7 +178,7 @@ async fn reverse(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Entry>, Problem> {
-    let id = entry_id(&id)?;
+    let id = row_id(&id, "entry")?;
     let reverse: Reverse = from_json(&body)?;
     blocking(ledger, move |l| l.reverse(&scope, id, reverse)).await
 }
@@ -229,6 +281,6 @@ fn cursor(text: &str) -> Result<(Date, Uuid), Problem> {
         .ok_or_else(|| Problem::field("after", "this is no cursor of an earlier page"))
 }
 
-fn entry_id(text: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| Problem::new(Kind::NotFound, "there is no such entry"))
+fn row_id(text: &str, what: &'static str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }

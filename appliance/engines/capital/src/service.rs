@@ -27,18 +27,7 @@ pub const MAX_PAGE: usize = 500;
 /// The books of the organisations on a box.
 #[derive(Clone)]
 pub struct Ledger {
-    store: Store,
-}
-
-/// A rate of the rate table.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Rate {
-    /// Currency.
-    pub currency: String,
-    /// First day it is in force.
-    pub date: String,
-    /// What one unit is worth in base currency.
-    pub rate: Decimal,
+    pub(crate) store: Store,
 }
 
 impl Ledger {
@@ -151,28 +140,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Sets what one unit of a currency is worth in base currency from a date on.
-    pub fn set_rate(&self, scope: &Scope, currency: String, date: Date, rate: Decimal) -> Result<()> {
-        if !money::is_code(&currency) {
-            return Err(LedgerError::field("currency", CURRENCY_RULE));
-        }
-        if rate <= Decimal::ZERO || !model::has_28_digits(rate) {
-            return Err(LedgerError::field("rate", "a rate is greater than zero and has at most 28 digits"));
-        }
-        self.store.write_blocking(scope, "capital.rate.set", move |tx| {
-            if store::base_currency(tx)? == currency {
-                return Err(LedgerError::field("currency", "this is the base currency: one unit is worth one unit"));
-            }
-            store::put_rate(tx, &currency, date, rate)
-        })
-    }
-
-    /// Every rate, newest first.
-    pub fn rates(&self, scope: &Scope) -> Result<Vec<Rate>> {
-        let rates = self.store.read_blocking(scope, store::all_rates)?;
-        Ok(rates.into_iter().map(|(currency, date, rate)| Rate { currency, date: date.to_string(), rate }).collect())
-    }
-
     fn with_sync(&self, mut entry: Entry) -> Result<Entry> {
         entry.synced = is_synced(&entry, self.waiting()?);
         Ok(entry)
@@ -193,7 +160,7 @@ fn is_synced(entry: &Entry, waiting: Option<Timestamp>) -> bool {
 pub(crate) const CURRENCY_RULE: &str =
     "a currency is a code of 1 to 24 letters, digits or . _ - ' that begins with a letter";
 
-fn check_account(new: &NewAccount) -> Result<()> {
+pub(crate) fn check_account(new: &NewAccount) -> Result<()> {
     let mut faults = Faults::default();
     faults.note("name", model::account_fault(&new.name));
     faults.note("code", new.code.as_deref().and_then(model::text_fault));
@@ -209,7 +176,8 @@ fn check_account(new: &NewAccount) -> Result<()> {
     faults.done()
 }
 
-const DATE_RULE: &str = "a date is written like 2026-03-31";
+pub(crate) const DESCRIPTION_RULE: &str = "this organisation wants every entry described";
+pub(crate) const DATE_RULE: &str = "a date is written like 2026-03-31";
 
 fn check_entry(new: &NewEntry) -> Result<()> {
     let mut faults = Faults::default();
@@ -308,6 +276,9 @@ fn post(tx: &Tx<'_>, branch: Option<Uuid>, new: &NewEntry) -> Result<Entry> {
         return if is_same(tx, &known, new)? { Ok(known) } else { Err(id_is_taken()) };
     }
     let mut faults = Faults::default();
+    if new.description.trim().is_empty() && store::demands_description(tx)? {
+        faults.note("description", Some(DESCRIPTION_RULE));
+    }
     let mut accounts = Vec::with_capacity(new.lines.len());
     for (n, line) in new.lines.iter().enumerate() {
         match store::account_named(tx, &line.account)? {

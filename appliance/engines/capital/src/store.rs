@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::ValueRef};
 use rust_decimal::Decimal;
-use sent_contract::capital::{Account, Entry, Line};
+use sent_contract::{
+    capital::{Account, Entry, Line},
+    reference::{FxRate, Item, TaxRate},
+};
 use sent_core::{
     money::Sum,
     table::{SyncClass, Table},
@@ -22,6 +25,8 @@ pub const TABLES: &[Table] = &[
     Table::new("entries", &["id"], SyncClass::Up),
     Table::new("lines", &["entry_id", "position"], SyncClass::Up),
     Table::new("fx_rates", &["currency", "date"], SyncClass::Down),
+    Table::new("tax_rates", &["id"], SyncClass::Down),
+    Table::new("items", &["id"], SyncClass::Down),
 ];
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -62,6 +67,13 @@ pub fn account_named(db: &Connection, name: &str) -> Result<Option<Account>> {
     rows.next()?.map(account).transpose()
 }
 
+/// One account, by id.
+pub fn account_of(db: &Connection, id: Uuid) -> Result<Option<Account>> {
+    let mut statement = db.prepare_cached(&format!("{ACCOUNT} WHERE id = ?1"))?;
+    let mut rows = statement.query([id.to_string()])?;
+    rows.next()?.map(account).transpose()
+}
+
 /// Whether an account with this id exists.
 pub fn has_account(db: &Connection, id: Uuid) -> Result<bool> {
     Ok(db.prepare_cached("SELECT 1 FROM accounts WHERE id = ?1")?.exists([id.to_string()])?)
@@ -76,7 +88,7 @@ fn account(row: &Row<'_>) -> Result<Account> {
         currency: row.get(4)?,
         valid_from: row.get(5)?,
         valid_to: row.get(6)?,
-        pending: row.get::<_, i64>(7)? == 0,
+        pending: row.get::<_, i64>(7)? <= 0,
     })
 }
 
@@ -95,6 +107,46 @@ pub fn insert_account(db: &Connection, account: &Account) -> Result<()> {
         account.valid_to
     ])?;
     Ok(())
+}
+
+/// Changes an account.
+pub fn update_account(db: &Connection, account: &Account) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE accounts SET name = ?2, code = ?3, kind = ?4, currency = ?5, valid_from = ?6, valid_to = ?7 WHERE id = ?1",
+    )?
+    .execute(params![
+        account.id.to_string(),
+        account.name,
+        account.code,
+        account.kind,
+        account.currency,
+        account.valid_from,
+        account.valid_to
+    ])?;
+    Ok(())
+}
+
+/// What the postings on an account hold it to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Postings {
+    /// Date of the first and of the last one.
+    pub span: Option<(String, String)>,
+    /// Their currencies.
+    pub currencies: Vec<String>,
+}
+
+/// The postings on an account, in short.
+pub fn postings(db: &Connection, account: Uuid) -> Result<Postings> {
+    let id = account.to_string();
+    let span = db
+        .prepare_cached(
+            "SELECT min(e.date), max(e.date) FROM entries e WHERE e.id IN (SELECT entry_id FROM lines WHERE account_id = ?1)",
+        )?
+        .query_row([&id], |r| Ok((r.get::<_, Option<String>>(0)?, r.get::<_, Option<String>>(1)?)))?;
+    let mut statement =
+        db.prepare_cached("SELECT DISTINCT currency FROM lines WHERE account_id = ?1 ORDER BY currency")?;
+    let currencies = statement.query_map([&id], |r| r.get(0))?.collect::<std::result::Result<_, _>>()?;
+    Ok(Postings { span: span.0.zip(span.1), currencies })
 }
 
 /// Kind of the nearest account above that exists.
@@ -143,14 +195,73 @@ pub fn put_rate(db: &Connection, currency: &str, on: Date, rate: Decimal) -> Res
 }
 
 /// Every rate, newest first.
-pub fn all_rates(db: &Connection) -> Result<Vec<(String, Date, Decimal)>> {
-    let mut statement = db.prepare_cached("SELECT currency, date, rate FROM fx_rates ORDER BY date DESC, currency")?;
+pub fn all_rates(db: &Connection) -> Result<Vec<FxRate>> {
+    let mut statement =
+        db.prepare_cached("SELECT currency, date, rate, version FROM fx_rates ORDER BY date DESC, currency")?;
     let mut rows = statement.query([])?;
     let mut rates = Vec::new();
     while let Some(row) = rows.next()? {
-        rates.push((row.get(0)?, date(row.get_ref(1)?)?, decimal(row.get_ref(2)?)?));
+        rates.push(FxRate {
+            currency: row.get(0)?,
+            date: row.get(1)?,
+            rate: decimal(row.get_ref(2)?)?,
+            pending: row.get::<_, i64>(3)? <= 0,
+        });
     }
     Ok(rates)
+}
+
+/// Every tax rate, by code, newest first.
+pub fn taxes(db: &Connection) -> Result<Vec<TaxRate>> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, code, name, rate, valid_from, valid_to, version FROM tax_rates ORDER BY code, valid_from DESC",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut taxes = Vec::new();
+    while let Some(row) = rows.next()? {
+        taxes.push(TaxRate {
+            id: uuid(row, 0)?,
+            code: row.get(1)?,
+            name: row.get(2)?,
+            rate: decimal(row.get_ref(3)?)?,
+            valid_from: row.get(4)?,
+            valid_to: row.get(5)?,
+            pending: row.get::<_, i64>(6)? <= 0,
+        });
+    }
+    Ok(taxes)
+}
+
+/// Every item, by number.
+pub fn items(db: &Connection) -> Result<Vec<Item>> {
+    let mut statement = db.prepare_cached(
+        "SELECT id, sku, name, unit, price, currency, tax_code, valid_to, version FROM items ORDER BY sku",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut items = Vec::new();
+    while let Some(row) = rows.next()? {
+        items.push(Item {
+            id: uuid(row, 0)?,
+            sku: row.get(1)?,
+            name: row.get(2)?,
+            unit: row.get(3)?,
+            price: decimal(row.get_ref(4)?)?,
+            currency: row.get(5)?,
+            tax: row.get(6)?,
+            valid_to: row.get(7)?,
+            pending: row.get::<_, i64>(8)? <= 0,
+        });
+    }
+    Ok(items)
+}
+
+/// Whether the organisation demands a description of every entry: its setting `entry.description.required` is `true`.
+pub fn demands_description(db: &Connection) -> Result<bool> {
+    Ok(db
+        .prepare_cached(
+            "SELECT 1 FROM organization_settings WHERE key = 'entry.description.required' AND value = 'true'",
+        )?
+        .exists([])?)
 }
 
 /// Sequence and number of the last entry of a series.

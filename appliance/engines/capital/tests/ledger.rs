@@ -9,6 +9,7 @@ use sent_capital::{Ledger, LedgerError, TABLES, model::Date, store::Filter};
 use sent_contract::{
     Decimal, Uuid,
     capital::{Entry, NewAccount, NewEntry, NewLine, Reverse},
+    reference::NewFxRate,
 };
 use sent_core::{Scope, money::Sum};
 use sent_store::{Store, StoreError, test};
@@ -62,6 +63,12 @@ fn new_entry(id: u128, date: &str, lines: &[(&str, &str, &str)]) -> NewEntry {
 
 fn rent(id: u128) -> NewEntry {
     new_entry(id, "2026-03-31", &[("Expenses:Rent", "1200.00", "EUR"), ("Assets:Bank", "-1200.00", "EUR")])
+}
+
+/// What a dollar is worth from a day on.
+fn rate(books: &Books, date: &str, rate: Decimal) {
+    let new = NewFxRate { currency: "USD".into(), date: date.into(), rate };
+    books.ledger.set_rate(&books.scope, new).expect("a rate");
 }
 
 /// Balances as texts, by account and currency, without zeros.
@@ -138,9 +145,9 @@ fn an_exchange_goes_through_trading_accounts() {
     assert_eq!(books.ledger.post(&books.scope, exchange(1, "2026-03-01")).expect("the same"), implied);
 
     // From the day there is a rate, it counts.
-    let day = Date::parse("2026-04-01").expect("a date");
-    books.ledger.set_rate(&books.scope, "USD".into(), day, d("0.9")).expect("a rate");
-    books.ledger.set_rate(&books.scope, "USD".into(), day, d("0.91")).expect("corrected");
+    let day = "2026-04-01";
+    rate(&books, day, d("0.9"));
+    rate(&books, day, d("0.91"));
     let known = books.ledger.post(&books.scope, exchange(2, "2026-04-15")).expect("posted");
     assert_eq!(known.lines[1].base, Some(d("91.00")));
     let before = books.ledger.post(&books.scope, exchange(3, "2026-03-31")).expect("posted");
@@ -157,15 +164,12 @@ fn an_exchange_goes_through_trading_accounts() {
 #[test]
 fn a_reversal_cancels_and_happens_once() {
     let books = books();
-    let day = Date::parse("2026-01-01").expect("a date");
-    books.ledger.set_rate(&books.scope, "USD".into(), day, d("0.9")).expect("a rate");
+    let day = "2026-01-01";
+    rate(&books, day, d("0.9"));
     let lines = [("Assets:Bank", "-92.50", "EUR"), ("Assets:Cash", "100", "USD")];
     let original = books.ledger.post(&books.scope, new_entry(1, "2026-03-01", &lines)).expect("posted");
     // The rate has moved since; the reversal still cancels.
-    books
-        .ledger
-        .set_rate(&books.scope, "USD".into(), Date::parse("2026-03-02").expect("a date"), d("0.5"))
-        .expect("a rate");
+    rate(&books, "2026-03-02", d("0.5"));
 
     let ask =
         |id, date: Option<&str>| Reverse { id: Uuid::from_u128(id), date: date.map(Into::into), description: None };
@@ -465,10 +469,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn random_entries_keep_the_books_balanced(entries in entries(), rate in proptest::option::of(1i64..100_000)) {
+    fn random_entries_keep_the_books_balanced(entries in entries(), of_dollar in proptest::option::of(1i64..100_000)) {
         let books = books();
-        if let Some(rate) = rate {
-            books.ledger.set_rate(&books.scope, "USD".into(), Date::parse("2026-01-15").expect("a date"), Decimal::new(rate, 4)).expect("a rate");
+        if let Some(of_dollar) = of_dollar {
+            rate(&books, "2026-01-15", Decimal::new(of_dollar, 4));
         }
         let mut posted: Vec<Entry> = Vec::new();
         for (n, (day, postings, close)) in entries.iter().enumerate() {

@@ -105,6 +105,9 @@ async fn bad_requests_get_clear_answers() {
         (Method::GET, "/api/capital/entries?after=x", "", StatusCode::UNPROCESSABLE_ENTITY),
         (Method::GET, "/api/capital/entries?limit=many", "", StatusCode::UNPROCESSABLE_ENTITY),
         (Method::GET, "/api/capital/entries/x", "", StatusCode::NOT_FOUND),
+        (Method::PUT, "/api/capital/accounts/x", "{\"name\": \"Assets:A\"}", StatusCode::NOT_FOUND),
+        (Method::POST, "/api/capital/accounts/x/close", "{}", StatusCode::NOT_FOUND),
+        (Method::PUT, "/api/capital/rates", "{\"currency\": \"USD\"}", StatusCode::UNPROCESSABLE_ENTITY),
         (Method::GET, "/api/capital/trial-balance?as_of=2026-02-30", "", StatusCode::UNPROCESSABLE_ENTITY),
     ] {
         let (answer, problem) = call(&router, method, path, body).await;
@@ -118,7 +121,7 @@ async fn every_route_refuses_without_its_right() {
     let (_folder, store, mut scope) = open();
     scope.rights = Rights::default();
     let list = routes::routes(Ledger::new(store.clone()));
-    assert_eq!(list.list().len(), 8);
+    assert_eq!(list.list().len(), 14);
     let router = router(&store, &scope);
     for route in list.list() {
         let path = route.path.replace("{id}", "0199a1f2-7c3e-7b61-9d52-0f6b8a1c2d3e");

@@ -1,7 +1,10 @@
 //! Organisations, branches, roles and users.
 
 use rusqlite::{Connection, OptionalExtension as _};
-use sent_contract::identity::{Named, NewUser, Role, User, UserPatch};
+use sent_contract::{
+    identity::{Named, NewUser, Role, User, UserPatch},
+    reference::OrganizationSetting,
+};
 use sent_core::{Problem, Scope, identity as secrets};
 use uuid::Uuid;
 
@@ -65,6 +68,17 @@ impl Store {
                 Ok(Role { id: uuid(&id)?, name, rights: serde_json::from_str(&rights).unwrap_or_default() })
             })
             .collect()
+        })
+        .await
+        .map_err(Problem::from)
+    }
+
+    /// What holds for the whole organisation, by key. The cloud owns it.
+    pub async fn organization_settings(&self, scope: &Scope) -> Result<Vec<OrganizationSetting>, Problem> {
+        self.read(scope, |db| -> Result<_, StoreError> {
+            let mut statement = db.prepare_cached("SELECT key, value FROM organization_settings ORDER BY key")?;
+            let rows = statement.query_map([], |r| Ok(OrganizationSetting { key: r.get(0)?, value: r.get(1)? }))?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
         .await
         .map_err(Problem::from)
@@ -210,7 +224,7 @@ fn list(db: &Connection, id: Option<Uuid>) -> Result<Vec<User>, StoreError> {
             [r.get::<_, String>(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?],
             [r.get::<_, Option<String>>(5)?, r.get(6)?],
             r.get::<_, i64>(7)? != 0,
-            r.get::<_, i64>(8)? == 0,
+            r.get::<_, i64>(8)? <= 0,
             r.get::<_, i64>(9)? != 0,
         ))
     })?;

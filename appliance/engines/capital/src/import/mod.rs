@@ -23,7 +23,7 @@ use crate::{
     error::LedgerError,
     model::{self, Date, IMPORT_SERIES, Imbalance, Kind, Leg, Posting},
     poster::{NewEntry, NewLine, Poster},
-    service::{Ledger, Numbers, account_refusal, new_trading_account, plain_account},
+    service::{DESCRIPTION_RULE, Ledger, Numbers, account_refusal, new_trading_account, plain_account},
     store,
 };
 use sheet::{Limits, Sheet, Transaction};
@@ -345,6 +345,7 @@ impl Check<'_> {
 
     fn transactions(&mut self) -> Result<()> {
         let seen_before = self.any_seen_before()?;
+        let described = store::demands_description(self.db)?;
         let sheet = self.sheet;
         let mut desk = Desk::default();
         for (n, transaction) in sheet.transactions().iter().enumerate() {
@@ -353,6 +354,9 @@ impl Check<'_> {
                 continue;
             }
             self.accounts_of(transaction);
+            if described && sheet.description(transaction).trim().is_empty() {
+                self.fault(transaction.row, Some("description"), DESCRIPTION_RULE.to_owned());
+            }
             if transaction.spoiled {
                 continue;
             }
