@@ -16,7 +16,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
     ("/trial-balance", &["Assets:Bank:Checking"], "trial-balance"),
     ("/monitoring", &["this box"], "hosts"),
     ("/monitoring/checks", &["box pages"], "checks"),
-    ("/monitoring/charts", &["cpu"], "charts"),
+    ("/monitoring/charts", &["Processor"], "charts"),
     ("/alerts", &["lert"], "alerts"),
     ("/monitoring/rules", &["disk is nearly full"], "rules"),
     ("/sync", &["Sync"], "sync"),

@@ -90,7 +90,7 @@ export class Chart {
           drag: { x: true, y: false, setScale: false },
           points: { size: 6 },
         },
-        legend: { live: true, markers: { width: 0, fill: (_, i) => css(`--c${i}`) } },
+        legend: { live: true, markers: { width: 0 } },
         scales: {
           x: { time: true, range: (_, low, high) => this.range ?? [low, high] },
           y: {
@@ -118,7 +118,11 @@ export class Chart {
             // A handful of points would be an invisible line.
             points: { show: (plot) => plot.data[0].length < 30, size: 4 },
             spanGaps: false,
-            value: (_, value) => (value == null ? "—" : format(value)),
+            // Where no cursor stands, the newest value.
+            value: (plot, value, series, at) => {
+              const shown = at == null ? plot.data[series].findLast((known) => known != null) : value;
+              return shown == null ? "—" : format(shown);
+            },
           })),
         ],
         hooks: {

@@ -1,4 +1,4 @@
-//! Writing what is shown as CSV (RFC 4180), and handing it to the person as a file.
+//! Writing what is shown as CSV (RFC 4180), and handing files to the person.
 
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
@@ -28,16 +28,20 @@ pub fn line(cells: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     text
 }
 
-/// Offers a text as a download. A browser that refuses does nothing, as if the person had cancelled.
+/// Offers a text as a download. The mark at its beginning tells spreadsheets that it is UTF-8.
 pub fn download(name: &str, text: &str) {
+    hand_over(name, "text/csv;charset=utf-8", format!("\u{feff}{text}").as_bytes());
+}
+
+/// Offers a file as a download. A browser that refuses does nothing, as if the person had cancelled.
+pub fn hand_over(name: &str, kind: &str, bytes: &[u8]) {
     let offer = || -> Result<(), JsValue> {
         let window = web_sys::window().ok_or(JsValue::NULL)?;
         let document = window.document().ok_or(JsValue::NULL)?;
-        let kind = BlobPropertyBag::new();
-        kind.set_type("text/csv;charset=utf-8");
-        // The mark tells spreadsheets that it is UTF-8.
-        let parts = js_sys::Array::of1(&format!("\u{feff}{text}").into());
-        let url = Url::create_object_url_with_blob(&Blob::new_with_str_sequence_and_options(&parts, &kind)?)?;
+        let options = BlobPropertyBag::new();
+        options.set_type(kind);
+        let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
+        let url = Url::create_object_url_with_blob(&Blob::new_with_u8_array_sequence_and_options(&parts, &options)?)?;
         let anchor: HtmlAnchorElement = document.create_element("a")?.unchecked_into();
         anchor.set_href(&url);
         anchor.set_download(name);

@@ -160,7 +160,15 @@ pub struct Pages<T> {
     pub error: Option<Failure>,
     /// Fetches again.
     pub reload: Callback<()>,
+    /// Fetches all there is with these filters, for a file.
+    pub every: Every<T>,
 }
+
+/// Hands all rows of a long list to whoever asks, or says why not.
+pub type Every<T> = Callback<Callback<Result<Rc<Vec<T>>, Failure>>>;
+
+/// Rows of one request where all are wanted; the most that a route gives.
+const GULP: usize = 1000;
 
 struct Loaded<T> {
     rows: Rc<Vec<T>>,
@@ -175,6 +183,7 @@ where
     T: DeserializeOwned + Clone + 'static,
 {
     let loaded = use_state(|| seen::<Loaded<T>>(&path));
+    let of = path.clone();
     let error = use_state(|| None::<Failure>);
     let turn = use_mut_ref(|| 0_u32);
     let count = use_mut_ref(|| 0_usize);
@@ -194,7 +203,7 @@ where
             let (loaded, error, turn, count, path) =
                 (loaded.clone(), error.clone(), turn.clone(), count.clone(), path.clone());
             wasm_bindgen_futures::spawn_local(async move {
-                let joint = if path.contains('?') { '&' } else { '?' };
+                let joint = joint(&path);
                 let url = match &after {
                     Some((_, cursor)) => format!("{path}{joint}limit={PAGE}&after={}", api::escape(cursor)),
                     // What was loaded before is asked for again in one piece, so that nothing jumps.
@@ -236,6 +245,27 @@ where
         Callback::from(move |()| fetch.emit(None))
     };
     use_news(channels, reload.clone());
+    let every = use_callback(of, |tell: Callback<Result<Rc<Vec<T>>, Failure>>, path: &String| {
+        let path = path.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            let mut rows = Vec::new();
+            let mut cursor = String::new();
+            let told = loop {
+                let after = if cursor.is_empty() { String::new() } else { format!("&after={}", api::escape(&cursor)) };
+                match api::get::<List<T>>(&format!("{path}{}limit={GULP}{after}", joint(&path))).await {
+                    Ok(list) => {
+                        rows.extend(list.items);
+                        match list.next {
+                            Some(next) => cursor = next,
+                            None => break Ok(Rc::new(rows)),
+                        }
+                    }
+                    Err(cause) => break Err(cause),
+                }
+            };
+            tell.emit(told);
+        });
+    });
     let more = loaded.as_ref().and_then(|loaded| {
         let (fetch, rows, next) = (fetch.clone(), loaded.rows.clone(), loaded.next.clone()?);
         Some(Callback::from(move |()| fetch.emit(Some((rows.clone(), next.clone())))))
@@ -246,7 +276,13 @@ where
         more,
         error: (*error).clone(),
         reload,
+        every,
     }
+}
+
+/// What joins one more parameter to a path.
+fn joint(path: &str) -> char {
+    if path.contains('?') { '&' } else { '?' }
 }
 
 /// The address's query string.

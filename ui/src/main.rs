@@ -18,6 +18,8 @@ mod route;
 mod session;
 mod shell;
 mod theme;
+mod words;
+mod xlsx;
 
 fn main() {
     yew::Renderer::<app::App>::new().render();

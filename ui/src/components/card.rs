@@ -74,15 +74,19 @@ pub struct ToolbarProps {
     /// Actions, at the right.
     #[prop_or_default]
     pub actions: Html,
+    /// Its filters can be saved under a name.
+    #[prop_or_default]
+    pub views: bool,
 }
 
-/// Filters and actions above a list.
+/// Filters and actions above a list. On a phone the search and the actions share the first line.
 #[component]
 pub fn Toolbar(props: &ToolbarProps) -> Html {
     html! {
-        <div class="flex shrink-0 flex-wrap items-center gap-2">
+        <div class="toolbar flex shrink-0 flex-wrap items-center gap-2">
             { props.children.clone() }
-            <div class="ml-auto flex flex-wrap items-center gap-2">{ props.actions.clone() }</div>
+            if props.views { <super::Views /> }
+            <div class="actions ml-auto flex flex-wrap items-center gap-2">{ props.actions.clone() }</div>
         </div>
     }
 }

@@ -1,6 +1,7 @@
 //! Dialogs on the browser's own `<dialog>`: it keeps the keyboard inside, closes on Esc, and lies above everything.
 
-use super::{Button, Icon, Kind};
+use super::{Button, Icon, Kind, Refusal};
+use crate::api::Failure;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlDialogElement, HtmlElement};
 use yew::prelude::*;
@@ -116,6 +117,9 @@ pub struct ConfirmProps {
     /// It is under way.
     #[prop_or_default]
     pub busy: bool,
+    /// Why it failed.
+    #[prop_or_default]
+    pub error: Option<Failure>,
     /// Yes.
     pub on_confirm: Callback<()>,
     /// No.
@@ -136,6 +140,7 @@ pub fn Confirm(props: &ConfirmProps) -> Html {
     html! {
         <Dialog title={props.title.clone()} on_close={props.on_close.clone()} on_submit={props.on_confirm.clone()} {footer}>
             <div class="text-ink-2">{ props.children.clone() }</div>
+            <Refusal error={props.error.clone()} />
         </Dialog>
     }
 }

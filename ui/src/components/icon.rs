@@ -41,7 +41,7 @@ fn path(name: &str) -> &'static str {
         "customers" => "M4 21V5l8-2v18M12 9h8v12M3 21h18M7 9h2M7 13h2M7 17h2M15 13h2M15 17h2",
         "proposal" => "M4 5h16v11H9l-5 4zM8 9h8M8 12h5",
         "quarantine" => "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM12 8v5M12 16v.5",
-        "more" => "M5 12h.01M12 12h.01M19 12h.01",
+        "more" => "M5 11v2M12 11v2M19 11v2",
         "close" => "M6 6l12 12M18 6L6 18",
         "plus" => "M12 5v14M5 12h14",
         "search" => "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14M20 20l-4-4",
@@ -56,6 +56,8 @@ fn path(name: &str) -> &'static str {
         "key" => "M8 17a4 4 0 1 0 0-8 4 4 0 0 0 0 8M11 11l9-7M16 7l3 3",
         "out" => "M10 4H5v16h5M15 8l4 4-4 4M19 12H9",
         "check" => "M5 12l5 5 9-10",
+        "view" => "M4 6h16M7 12h10M10 18h4",
+        "keyboard" => "M3 6h18v12H3zM7 10h.01M11 10h.01M15 10h.01M8 14h8",
         _ => "",
     }
 }

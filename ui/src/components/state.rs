@@ -82,19 +82,21 @@ pub fn Skeleton(props: &SkeletonProps) -> Html {
     }
 }
 
+/// What is shown is older than it should be, and why.
+pub fn stale(error: &Failure, retry: &Callback<()>) -> Html {
+    html! {
+        <div role="alert" class="flex shrink-0 items-center gap-3 rounded-md border border-line-2 bg-warn-soft px-3.5 py-1 text-sm text-warn-ink">
+            <span class="min-w-0 flex-1">{ "Shown as of the last answer: " }{ error.to_string() }</span>
+            <Button kind={Kind::Ghost} onclick={retry.reform(|_: MouseEvent| ())}>{ "Try again" }</Button>
+        </div>
+    }
+}
+
 /// Draws a resource: its value if there is one, else why not. A failure over an older value is a line above it.
 pub fn loaded<T>(resource: &Resource<T>, rows: usize, draw: impl FnOnce(&Rc<T>) -> Html) -> Html {
     match (&resource.data, &resource.error) {
         (Some(data), None) => draw(data),
-        (Some(data), Some(error)) => html! {
-            <>
-                <div role="alert" class="flex items-center gap-3 border-b border-line-2 bg-warn-soft px-3.5 py-1.5 text-sm text-warn-ink">
-                    <span>{ "Shown as of the last answer: " }{ error.to_string() }</span>
-                    <Button kind={Kind::Ghost} onclick={resource.reload.reform(|_: MouseEvent| ())}>{ "Try again" }</Button>
-                </div>
-                { draw(data) }
-            </>
-        },
+        (Some(data), Some(error)) => html! { <>{ stale(error, &resource.reload) }{ draw(data) }</> },
         (None, Some(error)) => html! { <Problem error={error.clone()} retry={resource.reload.clone()} /> },
         (None, None) => html! { <Skeleton {rows} /> },
     }

@@ -34,7 +34,7 @@ pub fn level_word(level: Level) -> &'static str {
     match level {
         Level::Ok => "healthy",
         Level::Warn => "degraded",
-        Level::Bad => "bad",
+        Level::Bad => "critical",
         Level::Unknown => "unknown",
     }
 }

@@ -1,8 +1,9 @@
-//! The list: sticky head, keyboard (`j` `k` `x` Enter `/`), selection, totals, CSV of exactly what is shown, and only the
-//! rows in sight in the document, however many there are. On a phone a row is a card of two lines.
+//! The list: sticky head, keyboard (arrows or `j` `k`, `x`, Enter, `/`), selection, totals, CSV and XLSX of exactly what the
+//! filters let through, and only the rows in sight in the document, however many there are. On a phone a row is a card of
+//! two lines.
 
-use super::{Button, Icon, Kind};
-use crate::{csv, format};
+use super::{Button, Icon, Kind, use_toast};
+use crate::{csv, data::Every, format, xlsx};
 use gloo_events::EventListener;
 use std::{collections::BTreeSet, rc::Rc};
 use wasm_bindgen::{JsCast, UnwrapThrowExt};
@@ -42,13 +43,14 @@ pub struct Column<T> {
     text: Shown<T, String>,
     cell: Option<Shown<T, Html>>,
     class: &'static str,
+    fill: bool,
 }
 
 impl<T> Column<T> {
-    /// A column whose cells read as `text`; that is also what goes into a CSV file.
+    /// A column whose cells read as `text`; that is also what goes into a file.
     pub fn new(title: impl Into<AttrValue>, text: impl Fn(&T) -> String + 'static) -> Self {
-        let (numeric, slot, cell, class) = Default::default();
-        Self { title: title.into(), numeric, slot, text: Rc::new(text), cell, class }
+        let (numeric, slot, cell, class, fill) = Default::default();
+        Self { title: title.into(), numeric, slot, text: Rc::new(text), cell, class, fill }
     }
 
     /// Cells that look like this.
@@ -66,6 +68,12 @@ impl<T> Column<T> {
     /// Where it stands on a phone.
     pub fn at(mut self, slot: Slot) -> Self {
         self.slot = slot;
+        self
+    }
+
+    /// Takes the room that the others leave, and cuts off what has no room.
+    pub fn fill(mut self) -> Self {
+        self.fill = true;
         self
     }
 
@@ -96,7 +104,7 @@ pub struct DataTableProps<T: 'static> {
     pub rows: Rc<Vec<T>>,
     /// Columns.
     pub columns: Rc<Vec<Column<T>>>,
-    /// What the file of a CSV export is called; it also names the list for screen readers.
+    /// What the file of an export is called; it also names the list for screen readers.
     pub name: AttrValue,
     /// A row is opened by Enter or by pressing it.
     #[prop_or_default]
@@ -110,6 +118,12 @@ pub struct DataTableProps<T: 'static> {
     /// Fetches more rows, called when the end comes near.
     #[prop_or_default]
     pub on_more: Option<Callback<()>>,
+    /// Fetches all of them, for a file; without it a file holds the rows that are here.
+    #[prop_or_default]
+    pub every: Option<Every<T>>,
+    /// Draws every row in full height and lets the page scroll: for short lists with something below them.
+    #[prop_or_default]
+    pub whole: bool,
     /// How many there are in all.
     #[prop_or_default]
     pub total: Option<u64>,
@@ -131,6 +145,8 @@ impl<T> PartialEq for DataTableProps<T> {
             && self.on_open == other.on_open
             && self.on_select == other.on_select
             && self.on_more == other.on_more
+            && self.every == other.every
+            && self.whole == other.whole
             && self.total == other.total
             && self.sums == other.sums
             && self.empty == other.empty
@@ -211,6 +227,26 @@ where
             }
         })
     };
+    let toast = use_toast();
+    let busy = use_state_eq(|| false);
+    let export = {
+        let (rows, columns, name, every) =
+            (props.rows.clone(), props.columns.clone(), props.name.clone(), props.every.clone());
+        let busy = busy.setter();
+        Callback::from(move |kind: As| {
+            let Some(every) = &every else { return save(&rows, &columns, &name, kind) };
+            let (columns, name, busy, toast) = (columns.clone(), name.clone(), busy.clone(), toast.clone());
+            busy.set(true);
+            every.emit(Callback::from(move |rows: Result<Rc<Vec<T>>, _>| {
+                busy.set(false);
+                match rows {
+                    Ok(rows) => save(&rows, &columns, &name, kind),
+                    Err(failure) => toast.bad(&failure),
+                }
+            }));
+        })
+    };
+    let saving = Saving { busy: *busy, export };
     use_keys(props.keys, Keyed { count, cursor: &cursor, node: &node, height }, select.clone(), open.clone());
 
     if props.rows.is_empty() {
@@ -218,15 +254,62 @@ where
     }
     let first = ((view.top / height) as usize).saturating_sub(MARGIN).min(count);
     let last = (((view.top + view.height) / height) as usize + MARGIN + 1).min(count);
+    let (first, last) = if props.whole { (0, count) } else { (first, last) };
     let list = List { props, first, last, height, cursor: *cursor, select: &select, open: &open };
+    // The keyboard comes here by Tab, and the first row in sight is where it begins.
+    let onfocus = {
+        let (cursor, keys, first) = (cursor.clone(), props.keys, (view.top / height).ceil() as usize);
+        Callback::from(move |_: FocusEvent| {
+            if keys && cursor.is_none() {
+                cursor.set(Some(first));
+            }
+        })
+    };
     html! {
-        <section class="flex min-h-0 flex-col overflow-hidden rounded-lg border border-line bg-panel shadow-sm" aria-label={props.name.clone()}>
-            <div ref={node} class="min-h-0 flex-1 overflow-auto" {onscroll}>
+        <section class={classes!("flex", if props.whole { "shrink-0" } else { "min-h-0" }, "flex-col", "overflow-hidden", "rounded-lg", "border", "border-line", "bg-panel", "shadow-sm")} aria-label={props.name.clone()}>
+            <div ref={node} tabindex={(!narrow).then_some("0")} class="list-body min-h-0 flex-1 overflow-auto" {onscroll} {onfocus}>
                 if narrow { { list.cards() } } else { { list.table(select_all) } }
             </div>
-            { list.foot() }
+            { list.foot(saving) }
         </section>
     }
+}
+
+/// The files that a list can be saved as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum As {
+    Csv,
+    Xlsx,
+}
+
+/// Writes rows into a file and hands it over.
+fn save<T>(rows: &[T], columns: &[Column<T>], name: &str, kind: As) {
+    let file = format!("{name} {}", format::today());
+    match kind {
+        As::Csv => {
+            let mut text = csv::line(columns.iter().map(|column| column.title.as_str()));
+            for row in rows {
+                text += &csv::line(columns.iter().map(|column| (column.text)(row)));
+            }
+            csv::download(&format!("{file}.csv"), &text);
+        }
+        As::Xlsx => {
+            let head: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
+            let cell = |column: &Column<T>, row: &T| xlsx::Cell::of((column.text)(row), column.numeric);
+            let cells: Vec<Vec<_>> =
+                rows.iter().map(|row| columns.iter().map(|column| cell(column, row)).collect()).collect();
+            let book = xlsx::workbook(name, &head, &cells);
+            csv::hand_over(&format!("{file}.xlsx"), XLSX, &book);
+        }
+    }
+}
+
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// The list's way into a file.
+struct Saving {
+    busy: bool,
+    export: Callback<As>,
 }
 
 /// What is in sight, and how it is drawn.
@@ -270,7 +353,7 @@ impl<T: Row> List<'_, T> {
                             </th>
                         }
                         for column in props.columns.iter() {
-                            <th scope="col" class={classes!(column.numeric.then_some("num"))}>{ &column.title }</th>
+                            <th scope="col" class={classes!(column.numeric.then_some("num"), column.fill.then_some("fill"))}>{ &column.title }</th>
                         }
                     </tr>
                 </thead>
@@ -298,11 +381,11 @@ impl<T: Row> List<'_, T> {
                 onclick={self.press(index)}>
                 if props.selected.is_some() {
                     <td class="pick">
-                        <input type="checkbox" aria-label="Select" checked={chosen} onchange={self.select.reform(move |_: Event| index)} />
+                        <input type="checkbox" tabindex="-1" aria-label="Select" checked={chosen} onchange={self.select.reform(move |_: Event| index)} />
                     </td>
                 }
                 for column in props.columns.iter() {
-                    <td class={classes!(column.numeric.then_some("num"), column.class)}>{ column.draw(row) }</td>
+                    <td class={classes!(column.numeric.then_some("num"), column.fill.then_some("fill"), column.class)}>{ column.draw(row) }</td>
                 }
             </tr>
         }
@@ -343,18 +426,16 @@ impl<T: Row> List<'_, T> {
         }
     }
 
-    fn foot(&self) -> Html {
+    fn foot(&self, saving: Saving) -> Html {
         let props = self.props;
         let shown = props.rows.len() as u64;
-        let export = {
-            let (rows, columns, name) = (props.rows.clone(), props.columns.clone(), props.name.clone());
-            Callback::from(move |_: MouseEvent| {
-                let mut text = csv::line(columns.iter().map(|column| column.title.as_str()));
-                for row in rows.iter() {
-                    text += &csv::line(columns.iter().map(|column| (column.text)(row)));
-                }
-                csv::download(&format!("{name} {}.csv", format::today()), &text);
-            })
+        let file = |kind: As, word: &'static str| {
+            html! {
+                <Button kind={Kind::Ghost} class="min-h-7! px-2 text-sm" busy={saving.busy} label={format!("Save what matches the filters as {word}")}
+                    onclick={saving.export.reform(move |_: MouseEvent| kind)}>
+                    <Icon name="download" class="size-3.5" />{ word }
+                </Button>
+            }
         };
         let more = props.on_more.as_ref().map(|more| more.reform(|_: MouseEvent| ()));
         html! {
@@ -368,9 +449,7 @@ impl<T: Row> List<'_, T> {
                     <Button kind={Kind::Ghost} class="min-h-7! px-2 text-sm" onclick={more}>{ "Load more" }</Button>
                 }
                 <b class="ml-auto hidden truncate font-semibold tabular-nums text-ink md:inline">{ &props.sums }</b>
-                <Button kind={Kind::Ghost} class="ml-auto min-h-7! px-2 text-sm md:ml-0" label="Save what is shown as CSV" onclick={export}>
-                    <Icon name="download" class="size-3.5" />{ "CSV" }
-                </Button>
+                <span class="-mr-2 ml-auto flex md:ml-0">{ file(As::Csv, "CSV") }{ file(As::Xlsx, "XLSX") }</span>
             </div>
         }
     }
@@ -397,6 +476,12 @@ struct Keyed<'a> {
     cursor: &'a UseStateHandle<Option<usize>>,
     node: &'a NodeRef,
     height: f64,
+}
+
+/// Rows that fit into the sight.
+fn leap(node: &NodeRef, height: f64) -> usize {
+    let size = node.cast::<HtmlElement>().map_or(0.0, |element| f64::from(element.client_height()));
+    ((size / height) as usize).saturating_sub(2).max(1)
 }
 
 /// The keyboard of the page, while nobody types and no dialog is open.
@@ -431,6 +516,8 @@ fn use_keys(on: bool, list: Keyed<'_>, select: Callback<usize>, open: Callback<u
                 ("k" | "ArrowUp", at) if count > 0 => go(at.map_or(0, |at| at.saturating_sub(1))),
                 ("Home", Some(_)) => go(0),
                 ("End", Some(_)) => go(count - 1),
+                ("PageDown", Some(at)) => go((at + leap(&node, height)).min(count - 1)),
+                ("PageUp", Some(at)) => go(at.saturating_sub(leap(&node, height))),
                 ("x", Some(at)) => select.emit(at),
                 ("Enter" | "o", Some(at)) => open.emit(at),
                 ("Escape", Some(_)) => cursor.set(None),

@@ -3,23 +3,35 @@
 use crate::{
     api::{self, with_query},
     components::{
-        Ago, Button, Card, Column, DataTable, Dialog, Empty, Input, Kind, Problem, Row, Search, Skeleton, Slot, Tag,
-        Tone, Toolbar, status::sentence,
+        Ago, Button, Chip, Column, DataTable, Dialog, Empty, Input, Kind, Row, Search, Slot, Tag, Tone, Toolbar, paged,
+        status::sentence, use_flag, use_opened, use_search,
     },
-    data::{use_pages, use_query, use_settled},
-    format,
+    data::{use_pages, use_query},
+    format, words,
 };
 use sent_contract::audit::{Change, Entry, Verification};
 use serde_json::Value;
 use std::rc::Rc;
 use yew::prelude::*;
 
-/// An entry in a line: the action and what it touched.
+/// An entry in a line: what was done, and what it touched; its code is at hand for those who look for it.
 pub fn summary(entry: &Entry) -> Html {
-    html! { <><span class="text-ink-2">{ format::words(&entry.action) }</span><span class="text-ink-3">{ touched(entry) }</span></> }
+    let touched = touched(entry);
+    html! {
+        <span title={entry.action.clone()}>
+            <span class="text-ink-2">{ decapitalised(&words::action(&entry.action)) }</span>
+            if !touched.is_empty() { <span class="text-ink-3">{ " · " }{ touched }</span> }
+        </span>
+    }
 }
 
-/// ` · 3 rows of entries, lines`.
+/// Words that go on in a sentence.
+fn decapitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// `3 rows of entries, lines`.
 fn touched(entry: &Entry) -> String {
     let mut tables: Vec<&str> = entry.changes.iter().map(|change| change.table.as_str()).collect();
     tables.sort_unstable();
@@ -27,7 +39,8 @@ fn touched(entry: &Entry) -> String {
     if tables.is_empty() {
         return String::new();
     }
-    format!(" · {} of {}", format::counted(entry.changes.len() as u64, "row", "rows"), tables.join(", "))
+    let tables: Vec<String> = tables.into_iter().map(words::plain).collect();
+    format!("{} of {}", format::counted(entry.changes.len() as u64, "row", "rows"), tables.join(", "))
 }
 
 /// A value as a person reads it.
@@ -63,12 +76,12 @@ pub fn ChangeView(props: &ChangeProps) -> Html {
     html! {
         <div class="rounded-md border border-line-2">
             <div class="flex items-center gap-2 border-b border-line-2 px-2.5 py-1.5">
-                <b class="font-medium">{ &change.table }</b><Tag {tone}>{ word }</Tag>
+                <b class="font-medium">{ sentence(&words::plain(&change.table)) }</b><Tag {tone}>{ word }</Tag>
                 <code class="ml-auto truncate font-mono text-sm text-ink-3" title={key.clone()}>{ key }</code>
             </div>
             <dl class="grid grid-cols-[minmax(6rem,auto)_1fr] gap-x-4 gap-y-0.5 px-2.5 py-1.5 text-sm">
                 for column in columns {
-                    <dt class="text-ink-3">{ column }</dt>
+                    <dt class="text-ink-3">{ words::plain(column) }</dt>
                     <dd class="min-w-0 break-words">
                         { match (change.old.get(column), change.new.get(column)) {
                             (Some(old), Some(new)) => html! { <><del class="text-ink-3">{ plain(old) }</del>{ " → " }<span>{ plain(new) }</span></> },
@@ -96,82 +109,61 @@ fn columns() -> Vec<Column<Entry>> {
             .cell(|entry| html! { <Ago at={entry.at} /> })
             .at(Slot::Meta),
         Column::new("Who", |entry: &Entry| entry.actor.clone()).at(Slot::Value),
-        Column::new("What", |entry: &Entry| entry.action.clone()).class("font-medium").at(Slot::Title),
-        Column::new("Rows", |entry: &Entry| touched(entry).trim_start_matches(" · ").to_owned()).at(Slot::Detail),
+        Column::new("What", |entry: &Entry| words::action(&entry.action).into_owned())
+            .class("font-medium")
+            .at(Slot::Title),
+        Column::new("Code", |entry: &Entry| entry.action.clone()).class("font-mono text-sm text-ink-3"),
+        Column::new("Rows", touched).class("text-ink-2").fill().at(Slot::Detail),
         Column::new("Hash", |entry: &Entry| entry.hash.clone())
             .cell(|entry| html! { { entry.hash.get(..12).unwrap_or(&entry.hash) } })
             .class("font-mono text-sm text-ink-3"),
     ]
 }
 
-const FILTERS: [&str; 4] = ["actor", "action", "table", "key"];
+const FILTERS: [&str; 5] = ["actor", "action", "table", "key", "people"];
 
 /// The timeline.
 #[component]
 pub fn Audit() -> Html {
     let (query, set) = use_query();
-    let typed = use_state(|| query.get("action").to_owned());
-    let settled = use_settled((*typed).clone(), 250);
-    {
-        let set = set.clone();
-        use_effect_with(settled, move |settled| set.emit(vec![("action", settled.clone())]));
-    }
+    let (typed, on_type) = use_search(&query, &set, "action");
     let path = with_query("/api/audit", &FILTERS.map(|name| (name, query.get(name).to_owned())));
     let pages = use_pages::<Entry>(path, &["audit"]);
     let columns = use_memo((), |()| columns());
-    let open = use_state(|| None::<Rc<Entry>>);
-    let verify = use_state_eq(|| false);
-    let on_open = {
-        let open = open.setter();
-        use_callback((), move |entry: Entry, ()| open.set(Some(Rc::new(entry))))
-    };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
-    };
-    let verifying = |value: bool| {
-        let verify = verify.clone();
-        Callback::from(move |()| verify.set(value))
-    };
-    let on_type = {
-        let typed = typed.clone();
-        Callback::from(move |text| typed.set(text))
-    };
+    let opened = use_opened::<Entry>();
+    let (verifying, verify, verified) = use_flag();
     let field = |name: &'static str, label: &'static str| {
         let set = set.clone();
-        html! { <Input class="w-36!" placeholder={label} label={label} value={query.get(name).to_owned()} on={Callback::from(move |value| set.emit(vec![(name, value)]))} /> }
+        html! { <Input class="w-28! md:w-36!" placeholder={label} label={label} value={query.get(name).to_owned()} on={Callback::from(move |value| set.emit(vec![(name, value)]))} /> }
     };
     let clear = {
-        let (set, typed) = (set.clone(), typed.clone());
-        Callback::from(move |_: MouseEvent| {
-            typed.set(String::new());
-            set.emit(FILTERS.map(|name| (name, String::new())).to_vec());
-        })
+        let set = set.clone();
+        Callback::from(move |_: MouseEvent| set.emit(FILTERS.map(|name| (name, String::new())).to_vec()))
     };
-    let actions = html! { <Button onclick={verifying(true).reform(|_: MouseEvent| ())}>{ "Verify chain" }</Button> };
+    let people = query.get("people") == "true";
+    let only_people =
+        set.reform(move |_: MouseEvent| vec![("people", if people { String::new() } else { "true".to_owned() })]);
+    let actions = html! { <Button onclick={verify.reform(|_: MouseEvent| ())}>{ "Verify chain" }</Button> };
     let empty = html! { <Empty title="Nothing here" text="No change matches these filters. Every change that somebody makes appears here." /> };
     html! {
         <>
-            <Toolbar {actions}>
-                <Search value={(*typed).clone()} placeholder="Action, capital.entry.post" on={on_type} />
+            <Toolbar {actions} views=true>
+                <Search value={typed} placeholder="Code, capital.entry" on={on_type} />
+                <Chip on={people} onclick={only_people}>{ "By people" }</Chip>
                 { field("actor", "Who") }
                 { field("table", "Table") }
                 { field("key", "Key") }
                 if query.any(&FILTERS) { <Button kind={Kind::Ghost} onclick={clear}>{ "Clear" }</Button> }
             </Toolbar>
-            { match (pages.rows.clone(), pages.error.clone()) {
-                (Some(rows), _) => html! {
-                    <DataTable<Entry> {rows} columns={columns} name="Audit" {on_open}
-                        on_more={pages.more.clone()} total={pages.total} {empty} />
-                },
-                (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },
-                (None, None) => html! { <Card pad=false><Skeleton rows={12} /></Card> },
-            } }
-            if let Some(entry) = &*open {
-                <Dialog title={entry.action.clone()} wide=true on_close={close}><Detail entry={entry.clone()} /></Dialog>
+            { paged(&pages, |rows| html! {
+                <DataTable<Entry> {rows} {columns} name="Audit" on_open={opened.open.clone()} on_more={pages.more.clone()}
+                    every={pages.every.clone()} total={pages.total} {empty} />
+            }) }
+            if let Some(entry) = &opened.row {
+                <Dialog title={words::action(&entry.action).into_owned()} wide=true on_close={opened.close.clone()}><Detail entry={entry.clone()} /></Dialog>
             }
-            if *verify {
-                <Verify on_close={verifying(false)} />
+            if verifying {
+                <Verify on_close={verified} />
             }
         </>
     }
@@ -190,6 +182,7 @@ fn Detail(props: &DetailProps) -> Html {
             <p class="text-ink-2"><b class="font-semibold text-ink">{ &entry.actor }</b>{ ", " }{ format::absolute(entry.at) }</p>
             { for entry.changes.iter().map(|change| html! { <ChangeView change={change.clone()} /> }) }
             <dl class="grid grid-cols-[auto_minmax(0,1fr)] gap-x-4 gap-y-0.5 text-sm text-ink-3">
+                <dt>{ "Action" }</dt><dd class="font-mono">{ &entry.action }</dd>
                 <dt>{ "Entry" }</dt><dd class="tabular-nums">{ entry.sequence }</dd>
                 <dt>{ "Request" }</dt><dd class="font-mono">{ entry.request.to_string() }</dd>
                 <dt>{ "Hash" }</dt><dd class="font-mono break-all">{ &entry.hash }</dd>

@@ -4,13 +4,15 @@ use super::{bulk::Bulk, claim::ClaimDialog};
 use crate::{
     api::with_query,
     components::{
-        Button, Chip, Column, DataTable, Dot, Empty, Icon, Kind, Problem, Row, Search, Since, Skeleton, Slot, Tag,
-        Tone, Toolbar,
+        Button, Chip, Column, DataTable, Dot, Empty, Icon, Kind, NewButton, Row, Search, Since, Slot, Tag, Tone,
+        Toolbar, paged,
         status::{level_word, sentence},
+        use_flag, use_search,
     },
-    data::{use_pages, use_query, use_resource, use_settled},
+    data::{use_pages, use_query, use_resource},
     format,
     route::Route,
+    session::use_session,
 };
 use sent_contract::fleet::{BoxCounts, BoxRow};
 use std::{collections::BTreeSet, rc::Rc};
@@ -34,7 +36,7 @@ fn columns() -> Vec<Column<BoxRow>> {
             .cell(|row| html! { <span class="inline-flex items-center gap-2 font-[550]"><span class="inline-flex md:hidden"><Dot tone={Tone::from(row.status.level)} /></span>{ &row.name }</span> })
             .at(Slot::Title),
         Column::new("Customer", |row: &BoxRow| row.organization.name.clone()).at(Slot::Value),
-        Column::new("Status and cause", |row: &BoxRow| sentence(&row.status.cause)).at(Slot::Detail),
+        Column::new("Status and cause", |row: &BoxRow| sentence(&row.status.cause)).fill().at(Slot::Detail),
         Column::new("Since", |row: &BoxRow| format::iso(row.status.since)).cell(|row| html! { <Since at={row.status.since} /> }).at(Slot::Meta),
         Column::new("Version", |row: &BoxRow| row.version.clone()).class("font-mono text-sm"),
         Column::new("Tags", |row: &BoxRow| row.tags.join(" ")).cell(|row| html! {
@@ -56,19 +58,15 @@ fn columns() -> Vec<Column<BoxRow>> {
 pub fn Boxes() -> Html {
     let navigator = use_navigator();
     let (query, set) = use_query();
-    let typed = use_state(|| query.get("q").to_owned());
-    let settled = use_settled((*typed).clone(), 180);
-    {
-        let set = set.clone();
-        use_effect_with(settled, move |settled| set.emit(vec![("q", settled.clone())]));
-    }
+    let session = use_session();
+    let (typed, on_type) = use_search(&query, &set, "q");
     let counts = use_resource::<BoxCounts>(Some("/api/fleet/boxes/counts".into()), &["fleet.boxes"]);
     let filter = with_query("", &FILTERS.map(|name| (name, query.get(name).to_owned())));
     let pages = use_pages::<BoxRow>(format!("/api/fleet/boxes{filter}"), &["fleet.boxes"]);
     let columns = use_memo((), |()| columns());
     let selected = use_state(|| Rc::new(BTreeSet::<String>::new()));
-    let bulk = use_state_eq(|| false);
-    let claim = use_state_eq(|| false);
+    let (bulk, act, acted) = use_flag();
+    let (claiming, claim, claimed) = use_flag();
 
     let on_select = {
         let selected = selected.setter();
@@ -79,14 +77,6 @@ pub fn Boxes() -> Html {
             navigator.push(&Route::Machine { id: row.id.to_string() });
         }
     });
-    let on_type = {
-        let typed = typed.clone();
-        Callback::from(move |text| typed.set(text))
-    };
-    let flag = |state: &UseStateHandle<bool>, value: bool| {
-        let state = state.clone();
-        Callback::from(move |()| state.set(value))
-    };
     let counts = counts.data.as_deref().cloned().unwrap_or_default();
     let status = query.get("status").to_owned();
     let chip = |value: &'static str, label: &'static str, count: u64| {
@@ -115,50 +105,42 @@ pub fn Boxes() -> Html {
     let matching = pages.total.unwrap_or_else(|| pages.rows.as_ref().map_or(0, |rows| rows.len() as u64));
     let actions = html! {
         <>
-            <Button onclick={flag(&bulk, true).reform(|_: MouseEvent| ())} disabled={matching == 0}>
-                if chosen > 0 { { format!("{} selected · Act…", format::count(chosen as u64)) } } else { { "Act on all…" } }
-            </Button>
-            <span data-create="true" onclick={flag(&claim, true).reform(|_: MouseEvent| ())}>
-                <Button kind={Kind::Primary} class="p">{ "Claim a box" }<kbd class="kbd ml-1 hidden md:inline">{ "C" }</kbd></Button>
-            </span>
+            if session.may("fleet.box.write") {
+                <Button onclick={act.reform(|_: MouseEvent| ())} disabled={matching == 0}>
+                    if chosen > 0 { { format!("{} selected · Act…", format::count(chosen as u64)) } } else { { "Act on all…" } }
+                </Button>
+            }
+            if session.may("fleet.claim.write") { <NewButton label="Claim a box" onclick={claim.clone()} /> }
         </>
     };
     let empty = if query.any(&FILTERS) {
-        let (set, typed) = (set.clone(), typed.clone());
-        let clear = Callback::from(move |_: MouseEvent| {
-            typed.set(String::new());
-            set.emit(FILTERS.map(|name| (name, String::new())).to_vec());
-        });
+        let clear = set.reform(|_: MouseEvent| FILTERS.map(|name| (name, String::new())).to_vec());
         html! { <Empty title="No box matches" text="Loosen a filter, or clear them all."><Button onclick={clear}>{ "Clear filters" }</Button></Empty> }
     } else {
-        html! { <Empty title="No boxes yet" text="Make a claim code here, type it on the box, and it appears in this list."><Button kind={Kind::Primary} onclick={flag(&claim, true).reform(|_: MouseEvent| ())}>{ "Claim a box" }</Button></Empty> }
+        html! { <Empty title="No boxes yet" text="Make a claim code here, type it on the box, and it appears in this list."><Button kind={Kind::Primary} onclick={claim.reform(|_: MouseEvent| ())}>{ "Claim a box" }</Button></Empty> }
     };
     html! {
         <>
-            <Toolbar {actions}>
-                <Search value={(*typed).clone()} placeholder="Box, branch or customer" on={on_type} />
+            <Toolbar {actions} views=true>
+                <Search value={typed} placeholder="Find a box" on={on_type} />
                 <Chip on={status.is_empty()} count={counts.total} onclick={all}>{ "All" }</Chip>
-                { chip("bad", "Bad", counts.bad) }
+                { chip("bad", "Critical", counts.bad) }
                 { chip("warn", "Degraded", counts.warn) }
                 { chip("ok", "Healthy", counts.ok) }
                 { chip("unknown", "Never seen", counts.unknown) }
                 if !query.get("tag").is_empty() { { drop_chip("tag", format!("tag: {}", query.get("tag"))) } }
                 if !query.get("organization").is_empty() { { drop_chip("organization", organization) } }
             </Toolbar>
-            { match (pages.rows.clone(), pages.error.clone()) {
-                (Some(rows), _) => html! {
-                    <DataTable<BoxRow> {rows} columns={columns} name="Boxes" {on_open}
-                        selected={(*selected).clone()} on_select={on_select.clone()} on_more={pages.more.clone()} total={pages.total} {empty} />
-                },
-                (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },
-                (None, None) => html! { <div class="rounded-lg border border-line bg-panel"><Skeleton rows={12} /></div> },
-            } }
-            if *bulk {
-                <Bulk boxes={(*selected).clone()} filter={filter.trim_start_matches('?').to_owned()} {matching} on_close={flag(&bulk, false)}
+            { paged(&pages, |rows| html! {
+                <DataTable<BoxRow> {rows} {columns} name="Boxes" {on_open} selected={(*selected).clone()} on_select={on_select.clone()}
+                    on_more={pages.more.clone()} every={pages.every.clone()} total={pages.total} {empty} />
+            }) }
+            if bulk {
+                <Bulk boxes={(*selected).clone()} filter={filter.trim_start_matches('?').to_owned()} {matching} on_close={acted}
                     on_done={let (on_select, reload) = (on_select, pages.reload.clone()); Callback::from(move |()| { on_select.emit(BTreeSet::new()); reload.emit(()); })} />
             }
-            if *claim {
-                <ClaimDialog on_close={flag(&claim, false)} />
+            if claiming {
+                <ClaimDialog on_close={claimed} />
             }
         </>
     }

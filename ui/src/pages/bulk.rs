@@ -169,8 +169,8 @@ pub fn Bulk(props: &BulkProps) -> Html {
                         </Field>
                     },
                     "desired:merge" => html! {
-                        <Field label="Document" error={(*wrong).clone()} hint="A JSON object; null removes a key">
-                            <TextArea mono=true value={(*argument).clone()} on={on_argument} placeholder={"{\"sync\": {\"poll_seconds\": 60}}"} />
+                        <Field label="Document" error={(*wrong).clone()} hint="A JSON object; null removes a key. Boxes act on log.level">
+                            <TextArea mono=true value={(*argument).clone()} on={on_argument} placeholder={"{\"log\": {\"level\": \"debug\"}}"} />
                         </Field>
                     },
                     _ => Html::default(),

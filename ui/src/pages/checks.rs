@@ -2,13 +2,15 @@
 
 use super::monitoring::{Tabs, check_target, check_word};
 use crate::{
-    api::{self, Done, Failure, List},
+    api::List,
     components::{
-        Ago, Button, Column, Confirm, DataTable, Dialog, Empty, Field, Input, Kind, Pick, Row, Slot, StatusLine,
-        Toggle, Toolbar, loaded, status::sentence, use_toast,
+        Ago, Button, Column, Confirm, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Pick, Row, Slot,
+        StatusLine, Toggle, Toolbar, form::options, listed, status::sentence, use_flag, use_form, use_opened, use_rows,
+        use_sending,
     },
     data::use_resource,
     format,
+    session::use_session,
 };
 use gloo_net::http::Method;
 use sent_contract::pulse::{Check, CheckKind, NewCheck};
@@ -25,8 +27,8 @@ fn columns() -> Vec<Column<Check>> {
     vec![
         Column::new("Check", |check: &Check| check.name.clone()).class("font-medium").at(Slot::Title),
         Column::new("Kind", |check: &Check| check_word(&check.kind).into()),
-        Column::new("Target", |check: &Check| check_target(&check.kind)).class("font-mono text-sm text-ink-2"),
-        Column::new("Status and cause", |check: &Check| sentence(&check.status.cause)).cell(|check| html! { <StatusLine status={check.status.clone()} since=true /> }).at(Slot::Detail),
+        Column::new("Target", |check: &Check| check_target(&check.kind)).class("max-w-72! font-mono text-sm text-ink-2"),
+        Column::new("Status and cause", |check: &Check| sentence(&check.status.cause)).cell(|check| html! { <StatusLine status={check.status.clone()} since=true /> }).fill().at(Slot::Detail),
         Column::new("Every", |check: &Check| check.interval.to_string()).num().cell(|check| html! { format::duration(i64::from(check.interval) * 1_000_000) }),
         Column::new("Latency", |check: &Check| check.latency_ms.map(|ms| ms.to_string()).unwrap_or_default())
             .num()
@@ -36,49 +38,33 @@ fn columns() -> Vec<Column<Check>> {
     ]
 }
 
-#[derive(Clone, PartialEq)]
-enum Open {
-    New,
-    Edit(Rc<Check>),
-}
-
 /// The page.
 #[component]
 pub fn Checks() -> Html {
+    let session = use_session();
+    let may = session.may("pulse.check.write");
     let checks =
         use_resource::<List<Check>>(Some("/api/pulse/checks".into()), &["table:checks", "pulse.live", "pulse.alerts"]);
     let columns = use_memo((), |()| columns());
-    let open = use_state(|| None::<Open>);
-    let rows = use_memo(checks.data.as_ref().map(|list| Rc::as_ptr(list) as usize), |_| {
-        checks.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()
-    });
-    let on_open = {
-        let open = open.setter();
-        use_callback((), move |check: Check, ()| open.set(Some(Open::Edit(Rc::new(check)))))
-    };
-    let create = {
-        let open = open.setter();
-        Callback::from(move |_: MouseEvent| open.set(Some(Open::New)))
-    };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
-    };
-    let actions = html! { <span data-create="true" onclick={create.clone()}><Button kind={Kind::Primary} class="p">{ "New check" }<kbd class="kbd ml-1 hidden md:inline">{ "C" }</kbd></Button></span> };
+    let rows = use_rows(&checks, (), |_, ()| true);
+    let opened = use_opened::<Check>();
+    let (making, make, made) = use_flag();
+    let actions = html! { if may { <NewButton label="New check" onclick={make.clone()} /> } };
     let empty = html! {
         <Empty title="No checks yet" text="A check asks something every minute: does it answer, how fast, until when is its certificate valid.">
-            <Button kind={Kind::Primary} onclick={create}>{ "New check" }</Button>
+            if may { <Button kind={Kind::Primary} onclick={make.reform(|_: MouseEvent| ())}>{ "New check" }</Button> }
         </Empty>
     };
     html! {
         <>
             <Toolbar {actions}><Tabs /></Toolbar>
-            { loaded(&checks, 8, |_| html! { <DataTable<Check> {rows} {columns} name="Checks" {on_open} {empty} /> }) }
-            { match &*open {
-                Some(Open::New) => html! { <Editor check={None::<Rc<Check>>} on_close={close} on_done={checks.reload.clone()} /> },
-                Some(Open::Edit(check)) => html! { <Editor check={Some(check.clone())} on_close={close} on_done={checks.reload.clone()} /> },
-                None => Html::default(),
-            } }
+            { listed(&checks, 8, |_| html! { <DataTable<Check> {rows} {columns} name="Checks" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
+            if making {
+                <Editor check={None::<Rc<Check>>} on_close={made} on_done={checks.reload.clone()} />
+            }
+            if let Some(check) = &opened.row {
+                <Editor check={Some(check.clone())} on_close={opened.close.clone()} on_done={checks.reload.clone()} />
+            }
         </>
     }
 }
@@ -195,6 +181,17 @@ impl Form {
     }
 }
 
+/// What a check can be.
+const KINDS: [(&str, &str); 7] = [
+    ("ping", "Ping"),
+    ("tcp", "TCP connection"),
+    ("http", "HTTP page"),
+    ("tls", "Certificate's end"),
+    ("snmp", "SNMP device"),
+    ("prometheus", "Prometheus exporter"),
+    ("mqtt", "MQTT sensors"),
+];
+
 #[derive(Properties, PartialEq)]
 struct EditorProps {
     check: Option<Rc<Check>>,
@@ -204,95 +201,45 @@ struct EditorProps {
 
 #[component]
 fn Editor(props: &EditorProps) -> Html {
-    let toast = use_toast();
-    let form = use_state(|| Form::of(props.check.as_deref()));
+    let form = use_form(|| Form::of(props.check.as_deref()));
     let wrong = use_state(|| None::<(&'static str, String)>);
-    let busy = use_state_eq(|| false);
-    let error = use_state(|| None::<Failure>);
-    let removing = use_state_eq(|| false);
+    let sending = use_sending(&props.on_close, &props.on_done);
+    let (removing, ask, keep) = use_flag();
     let id = props.check.as_ref().map(|check| check.id);
+    let path = id.map_or_else(|| "/api/pulse/checks".to_owned(), |id| format!("/api/pulse/checks/{id}"));
 
-    let call = {
-        let (busy, error, toast) = (busy.clone(), error.clone(), toast);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |(method, path, body, done): (Method, String, Option<NewCheck>, &'static str)| {
-            let (busy, error, toast) = (busy.clone(), error.clone(), toast.clone());
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                let answer = match body {
-                    Some(body) => api::send::<Done>(method, &path, &body).await,
-                    None => api::act::<Done>(method, &path).await,
-                };
-                busy.set(false);
-                match answer {
-                    Ok(_) => {
-                        toast.ok(done);
-                        on_done.emit(());
-                        on_close.emit(());
-                    }
-                    Err(failure) => error.set(Some(failure)),
-                }
-            });
-        })
-    };
     let submit = {
-        let (form, wrong, call) = (form.clone(), wrong.clone(), call.clone());
+        let (form, wrong, sending, path) = (form.clone(), wrong.clone(), sending.clone(), path.clone());
         Callback::from(move |()| match form.request() {
             Err(problem) => wrong.set(Some(problem)),
             Ok(body) => {
                 wrong.set(None);
-                match id {
-                    Some(id) => {
-                        call.emit((Method::PUT, format!("/api/pulse/checks/{id}"), Some(body), "Check changed"))
-                    }
-                    None => call.emit((
-                        Method::POST,
-                        "/api/pulse/checks".to_owned(),
-                        Some(body),
-                        "Check made; it runs at once",
-                    )),
+                if id.is_some() {
+                    sending.send(Method::PUT, path.clone(), body, "Check changed");
+                } else {
+                    sending.send(Method::POST, path.clone(), body, "Check made; it runs at once");
                 }
             }
         })
     };
     let run = {
-        let call = call.clone();
-        Callback::from(move |_: MouseEvent| {
-            if let Some(id) = id {
-                call.emit((Method::POST, format!("/api/pulse/checks/{id}/run"), None, "Check runs now"));
-            }
-        })
+        let (sending, path) = (sending.clone(), format!("{path}/run"));
+        Callback::from(move |_: MouseEvent| sending.act(Method::POST, path.clone(), "Check runs now"))
     };
-    let remove = Callback::from(move |()| {
-        if let Some(id) = id {
-            call.emit((Method::DELETE, format!("/api/pulse/checks/{id}"), None, "Check removed"));
-        }
-    });
-    let ask = |value: bool| {
-        let removing = removing.clone();
-        Callback::from(move |()| removing.set(value))
-    };
-    if *removing {
+    if removing {
+        let remove = {
+            let sending = sending.clone();
+            Callback::from(move |()| sending.act(Method::DELETE, path.clone(), "Check removed"))
+        };
         return html! {
-            <Confirm title="Remove the check" verb="Remove" busy={*busy} on_confirm={remove} on_close={ask(false)}>
+            <Confirm title="Remove the check" verb="Remove" busy={sending.busy} error={sending.error.clone()} on_confirm={remove} on_close={keep}>
                 { "It is not run any more. Its measurements stay until their retention ends; rules on them go silent." }
             </Confirm>
         };
     }
-    let set = |change: fn(&mut Form, String)| {
-        let form = form.clone();
-        Callback::from(move |text: String| {
-            let mut next = (*form).clone();
-            change(&mut next, text);
-            form.set(next);
-        })
-    };
     let failure = |field: &str| {
         let own = wrong.as_ref().filter(|(name, _)| *name == field).map(|(_, message)| message.clone());
-        own.or_else(|| {
-            error.as_ref().and_then(|error| error.field(field).or_else(|| error.field(&format!("kind.{field}"))))
-        })
+        own.or_else(|| sending.field(field).or_else(|| sending.field(&format!("kind.{field}"))))
     };
     let text = |label: &'static str,
                 field: &'static str,
@@ -302,7 +249,7 @@ fn Editor(props: &EditorProps) -> Html {
         let secret = field.ends_with("_pass");
         html! {
             <Field {label} error={failure(field)} hint={hint.map(AttrValue::from)}>
-                <Input name={field} kind={if secret { "password" } else { "text" }} complete={if secret { "new-password" } else { "off" }} value={value.to_owned()} on={set(change)} invalid={failure(field).is_some()} />
+                <Input name={field} kind={if secret { "password" } else { "text" }} complete={if secret { "new-password" } else { "off" }} value={value.to_owned()} on={form.on(change)} invalid={failure(field).is_some()} />
             </Field>
         }
     };
@@ -328,12 +275,12 @@ fn Editor(props: &EditorProps) -> Html {
         "snmp" => html! {
             <>
                 { host() }{ port(Some("161, if empty")) }
-                <Field label="Version"><Pick value={form.version.clone()} on={set(|form, text| form.version = text)} options={vec![("2c".into(), "v2c".into()), ("3".into(), "v3".into())]} /></Field>
+                <Field label="Version"><Pick value={form.version.clone()} on={form.on(|form, text| form.version = text)} options={options(&[("2c", "v2c"), ("3", "v3")])} /></Field>
                 { text(if form.version == "3" { "User" } else { "Community" }, "user", &form.user, None, |form, text| form.user = text) }
                 if form.version == "3" {
-                    <Field label="Authentication"><Pick value={form.auth_kind.clone()} on={set(|form, text| form.auth_kind = text)} options={choices(&["", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"])} /></Field>
+                    <Field label="Authentication"><Pick value={form.auth_kind.clone()} on={form.on(|form, text| form.auth_kind = text)} options={choices(&["", "md5", "sha1", "sha224", "sha256", "sha384", "sha512"])} /></Field>
                     { text("Its pass phrase", "auth_pass", &form.auth_pass, Some("Never shown again"), |form, text| form.auth_pass = text) }
-                    <Field label="Privacy"><Pick value={form.privacy_kind.clone()} on={set(|form, text| form.privacy_kind = text)} options={choices(&["", "des", "aes128", "aes192", "aes256"])} /></Field>
+                    <Field label="Privacy"><Pick value={form.privacy_kind.clone()} on={form.on(|form, text| form.privacy_kind = text)} options={choices(&["", "des", "aes128", "aes192", "aes256"])} /></Field>
                     { text("Its pass phrase", "privacy_pass", &form.privacy_pass, Some("Never shown again"), |form, text| form.privacy_pass = text) }
                 }
             </>
@@ -349,39 +296,29 @@ fn Editor(props: &EditorProps) -> Html {
         },
         _ => html! { <div class="md:col-span-2">{ host() }</div> },
     };
-    let toggle = {
-        let form = form.clone();
-        Callback::from(move |paused| form.set(Form { paused, ..(*form).clone() }))
-    };
-    let footer = html! {
-        <>
-            if id.is_some() {
-                <span class="mr-auto flex gap-2">
-                    <Button kind={Kind::Danger} onclick={ask(true).reform(|_: MouseEvent| ())}>{ "Remove…" }</Button>
-                    <Button onclick={run} busy={*busy}>{ "Run now" }</Button>
-                </span>
-            }
-            <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true busy={*busy}>{ if id.is_some() { "Save" } else { "Make check" } }</Button>
-        </>
+    let extra = html! {
+        if id.is_some() {
+            <>
+                <Button kind={Kind::Danger} onclick={ask.reform(|_: MouseEvent| ())}>{ "Remove…" }</Button>
+                <Button onclick={run} busy={sending.busy}>{ "Run now" }</Button>
+            </>
+        }
     };
     html! {
-        <Dialog title={if id.is_some() { "Check" } else { "New check" }} on_close={props.on_close.clone()} on_submit={submit} {footer}>
+        <FormDialog title={if id.is_some() { "Check" } else { "New check" }} verb={if id.is_some() { "Save" } else { "Make check" }} sending={sending.clone()}
+            on_close={props.on_close.clone()} on_submit={submit} {extra}>
             <div class="grid gap-3 md:grid-cols-2">
                 <Field label="Kind">
-                    <Pick name="kind" value={form.kind.clone()} on={set(|form, text| form.kind = text)}
-                        options={[("ping", "Ping"), ("tcp", "TCP connection"), ("http", "HTTP page"), ("tls", "Certificate's end"), ("snmp", "SNMP device"), ("prometheus", "Prometheus exporter"), ("mqtt", "MQTT sensors")].map(|(value, label)| (value.into(), label.into())).to_vec()} />
+                    <Pick name="kind" value={form.kind.clone()} on={form.on(|form, text| form.kind = text)}
+                        options={options(&KINDS)} />
                 </Field>
                 { text("Name", "name", &form.name, Some("As the target, if empty"), |form, text| form.name = text) }
                 { own }
                 { text("Every, seconds", "interval", &form.interval, None, |form, text| form.interval = text) }
                 { text("Fails after, seconds", "timeout", &form.timeout, None, |form, text| form.timeout = text) }
-                <Toggle checked={form.paused} on={toggle} label="Paused" />
+                <Toggle checked={form.paused} on={form.on(|form, paused| form.paused = paused)} label="Paused" />
             </div>
-            if let Some(error) = error.as_ref().filter(|error| !error.blames_fields()) {
-                <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p>
-            }
-        </Dialog>
+        </FormDialog>
     }
 }
 

@@ -1,13 +1,14 @@
 //! One entry: its lines, its links to what reversed it, its timeline at the right, and the reversal.
 
 use crate::{
-    api::{self, Failure, List},
-    components::{Ago, Button, Card, Dialog, Field, Icon, Input, Kind, Tag, loaded, use_toast},
+    api::{self, List},
+    components::{Ago, Button, Card, Field, FormDialog, Icon, Input, Tag, loaded, use_form, use_sending},
     data::use_resource,
     format,
     pages::journal::{amounts, debits, state},
     route::Route,
     session::use_session,
+    words,
 };
 use sent_contract::{
     audit,
@@ -126,66 +127,38 @@ struct ReverseProps {
 
 #[component]
 fn ReverseDialog(props: &ReverseProps) -> Html {
-    let toast = use_toast();
     let navigator = use_navigator();
     let id = use_memo((), |()| api::new_id());
-    let date = use_state(|| props.entry.date.clone());
-    let why = use_state(String::new);
-    let busy = use_state_eq(|| false);
-    let error = use_state(|| None::<Failure>);
+    let date = use_form(|| props.entry.date.clone());
+    let why = use_form(String::new);
+    let sending = use_sending(&props.on_close, &Callback::noop());
     let submit = {
-        let (date, why, busy, error, entry) =
-            (date.clone(), why.clone(), busy.clone(), error.clone(), props.entry.clone());
-        let on_close = props.on_close.clone();
+        let (date, why, sending, entry) = (date.clone(), why.clone(), sending.clone(), props.entry.id);
         Callback::from(move |()| {
             let body = Reverse {
                 id: *id,
                 date: Some((*date).clone()).filter(|date| !date.is_empty()),
                 description: Some(why.trim().to_owned()).filter(|why| !why.is_empty()),
             };
-            let path = format!("/api/capital/entries/{}/reverse", entry.id);
-            let (busy, error, toast, navigator, on_close) =
-                (busy.clone(), error.clone(), toast.clone(), navigator.clone(), on_close.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                match api::post::<Posted>(&path, &body).await {
-                    Ok(made) => {
-                        toast.ok(format!("{} posted", made.number));
-                        on_close.emit(());
-                        if let Some(navigator) = navigator {
-                            navigator.push(&Route::Entry { id: made.id.to_string() });
-                        }
-                    }
-                    Err(failure) => {
-                        error.set(Some(failure));
-                        busy.set(false);
-                    }
+            let navigator = navigator.clone();
+            let request =
+                async move { api::post::<Posted>(&format!("/api/capital/entries/{entry}/reverse"), &body).await };
+            sending.run(request, move |made| {
+                if let Some(navigator) = navigator {
+                    navigator.push(&Route::Entry { id: made.id.to_string() });
                 }
+                format!("{} posted", made.number).into()
             });
         })
     };
-    let set = |state: &UseStateHandle<String>| {
-        let state = state.clone();
-        Callback::from(move |text| state.set(text))
-    };
-    let failure = |field: &str| error.as_ref().and_then(|error| error.field(field));
-    let footer = html! {
-        <>
-            <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true busy={*busy}>{ "Post the reversal" }</Button>
-        </>
-    };
     html! {
-        <Dialog title={format!("Reverse {}", props.entry.number)} on_close={props.on_close.clone()} on_submit={submit} {footer}>
+        <FormDialog title={format!("Reverse {}", props.entry.number)} verb="Post the reversal" sending={sending.clone()} on_close={props.on_close.clone()} on_submit={submit}>
             <p class="mb-3 text-ink-2">{ "A new entry with every line on the other side is posted. Both stay in the books." }</p>
             <div class="grid gap-3">
-                <Field label="Date" error={failure("date")}><Input name="date" kind="date" value={(*date).clone()} on={set(&date)} /></Field>
-                <Field label="Why" error={failure("description")}><Input name="description" value={(*why).clone()} on={set(&why)} autofocus=true placeholder={format!("Reversal of {}", props.entry.number)} /></Field>
+                <Field label="Date" error={sending.field("date")}><Input name="date" kind="date" value={(*date).clone()} on={date.on(|date, text| *date = text)} /></Field>
+                <Field label="Why" error={sending.field("description")}><Input name="description" value={(*why).clone()} on={why.on(|why, text| *why = text)} autofocus=true placeholder={format!("Reversal of {}", props.entry.number)} /></Field>
             </div>
-            if let Some(error) = error.as_ref().filter(|error| !error.blames_fields()) {
-                <p role="alert" class="mt-3 text-sm text-bad-ink">{ error.to_string() }</p>
-            }
-        </Dialog>
+        </FormDialog>
     }
 }
 
@@ -205,7 +178,7 @@ fn Timeline(props: &TimelineProps) -> Html {
             for entry in props.entries.iter() {
                 <li key={entry.sequence} class="flex items-start gap-2.5 border-b border-line-2 px-3.5 py-2 last:border-0">
                     <Icon name="check" class="mt-0.5 size-3.5 text-ink-3" />
-                    <span class="min-w-0 flex-1"><b class="font-medium">{ &entry.actor }</b><br /><span class="text-sm text-ink-3">{ &entry.action }</span></span>
+                    <span class="min-w-0 flex-1"><b class="font-medium">{ &entry.actor }</b><br /><span class="text-sm text-ink-3" title={entry.action.clone()}>{ words::action(&entry.action) }</span></span>
                     <span class="text-sm text-ink-3"><Ago at={entry.at} /></span>
                 </li>
             }

@@ -8,6 +8,7 @@ use crate::{
     data::{Query, use_resource},
     format,
     live::{self, News},
+    words,
 };
 use sent_contract::{
     Micros,
@@ -151,13 +152,11 @@ fn range(query: &Query, now: Micros) -> (Micros, Micros, Option<&'static str>) {
 fn tier(answer: &QueryAnswer) -> String {
     let tier = match answer.tier.as_str() {
         "raw" => "raw points".to_owned(),
+        "1m" => "averages of a minute".to_owned(),
+        "1h" => "averages of an hour".to_owned(),
         tier => format!("averages of {tier}"),
     };
-    if answer.step > 0 {
-        format!("{tier}, a point every {}", format::measure(answer.step as f64 / 1e6, "seconds"))
-    } else {
-        tier
-    }
+    if answer.step > 0 { format!("{tier}, one every {}", format::duration(answer.step)) } else { tier }
 }
 
 #[derive(Properties, PartialEq)]
@@ -194,7 +193,10 @@ fn Picker(props: &PickerProps) -> Html {
     let found = props
         .series
         .iter()
-        .filter(|series| wanted.is_empty() || series_name(series).to_lowercase().contains(&wanted))
+        .filter(|series| {
+            let matches = |name: String| name.to_lowercase().contains(&wanted);
+            wanted.is_empty() || matches(series_name(series)) || matches(words::metric(&series.metric))
+        })
         .take(400);
     html! {
         <>
@@ -207,7 +209,7 @@ fn Picker(props: &PickerProps) -> Html {
                     <li key={series.id.clone()}>
                         <label class="flex cursor-pointer items-center gap-2 px-3 py-1 hover:bg-line-2" title={series_name(series)}>
                             <input type="checkbox" checked={props.chosen.contains(&series.id)} onchange={let (toggle, id) = (props.toggle.clone(), series.id.clone()); Callback::from(move |_: Event| toggle.emit(id.clone()))} />
-                            <span class="min-w-0 flex-1 truncate">{ &series.metric }<span class="text-ink-3">{ labels(series, &props.host) }</span></span>
+                            <span class="min-w-0 flex-1 truncate">{ words::metric(&series.metric) }<span class="text-ink-3">{ labels(series, &props.host) }</span></span>
                             <span class="shrink-0 text-sm tabular-nums text-ink-3">{ series.last.map(|last| format::measure(last, &series.unit)).unwrap_or_default() }</span>
                         </label>
                     </li>
@@ -295,14 +297,9 @@ fn Group(props: &GroupProps) -> Html {
         props.series.iter().map(|series| extended(&props.answer, &props.fresh, &series.id)).collect::<Vec<Curve>>()
     });
     let unit = props.series.first().map(|series| series.unit.clone()).unwrap_or_default();
-    let title = match props.series.as_slice() {
-        [one] => series_name(one),
-        many => {
-            let mut metrics: Vec<&str> = many.iter().map(|series| series.metric.as_str()).collect();
-            metrics.dedup();
-            metrics.join(", ")
-        }
-    };
+    let mut metrics: Vec<String> = props.series.iter().map(|series| words::metric(&series.metric)).collect();
+    metrics.dedup();
+    let title = metrics.join(", ");
     if props.series.len() > chart::MOST {
         return html! {
             <Card title={format!("{title}: latest values")} pad=false aside={html! { "more than four: a table" }}>
@@ -323,7 +320,7 @@ fn Group(props: &GroupProps) -> Html {
         })
         .map(|rule| (rule.raise, rule.severity.clone().into()))
         .collect();
-    let labels: Vec<String> = props.series.iter().map(series_name).collect();
+    let labels = told_apart(&props.series);
     if curves.iter().all(|curve| curve.at.is_empty()) {
         return html! { <Card {title}><Empty title="No points in this time" text="Choose a longer range, or another series." /></Card> };
     }
@@ -332,6 +329,23 @@ fn Group(props: &GroupProps) -> Html {
             <Chart {curves} {labels} unit={unit} step={props.answer.step} from={props.from} to={props.to} {thresholds} on_zoom={props.zoom.clone()} />
         </Card>
     }
+}
+
+/// A label for each series that says only what tells it from its neighbours; the chart's title says the rest.
+fn told_apart(series: &[Series]) -> Vec<String> {
+    let same =
+        |value: &dyn Fn(&Series) -> Option<String>| series.windows(2).all(|pair| value(&pair[0]) == value(&pair[1]));
+    let metric = !same(&|series| Some(series.metric.clone()));
+    let label = |one: &Series| {
+        let differing = one.labels.iter().filter(|(name, _)| !same(&|series| series.labels.get(*name).cloned()));
+        let mut words: Vec<String> = metric.then(|| words::metric(&one.metric)).into_iter().collect();
+        words.extend(differing.map(|(_, value)| value.clone()));
+        if words.is_empty() {
+            words = one.labels.values().cloned().collect();
+        }
+        if words.is_empty() { words::metric(&one.metric) } else { words.join(" · ") }
+    };
+    series.iter().map(label).collect()
 }
 
 fn extended(answer: &QueryAnswer, fresh: &BTreeMap<String, Vec<(Micros, f64)>>, id: &str) -> Curve {
@@ -382,6 +396,26 @@ mod tests {
         assert_eq!(curve.at, [10, 20, 30]);
         assert_eq!(curve.avg.last(), Some(&Some(3.0)));
         assert!(extended(&answer, &fresh, "2").at.is_empty());
+    }
+
+    #[test]
+    fn labels_say_what_differs() {
+        let series = |metric: &str, labels: &[(&str, &str)]| Series {
+            id: String::new(),
+            metric: metric.into(),
+            labels: labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            unit: String::new(),
+            last: None,
+            last_at: None,
+        };
+        let (a, b) = (
+            series("check_up", &[("check", "a"), ("host", "h")]),
+            series("check_up", &[("check", "b"), ("host", "h")]),
+        );
+        assert_eq!(told_apart(&[a.clone(), b]), ["a", "b"]);
+        assert_eq!(told_apart(&[a.clone(), series("load", &[("check", "a"), ("host", "h")])]), ["Check up", "Load"]);
+        assert_eq!(told_apart(&[series("load", &[])]), ["Load"]);
+        assert_eq!(told_apart(&[a]), ["a · h"]);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use super::alerts::state_tag;
 use crate::{
     api::with_query,
     components::{
-        Ago, Card, Chip, Column, DataTable, Empty, Problem, Row, Search, Since, Skeleton, Slot, Toolbar,
-        status::sentence,
+        Ago, Column, DataTable, Empty, Row, Search, Since, Slot, StateChips, Toolbar, list::state_of, paged, use_search,
     },
-    data::{use_pages, use_query, use_settled},
+    data::{use_pages, use_query},
     format,
     route::Route,
+    words,
 };
 use sent_contract::fleet::BoxAlert;
 use yew::prelude::*;
@@ -34,10 +34,10 @@ fn columns() -> Vec<Column<BoxAlert>> {
         Column::new("State", |row: &BoxAlert| row.alert.state.clone())
             .cell(|row| state_tag(&row.alert))
             .at(Slot::Value),
-        Column::new("Alert", |row: &BoxAlert| row.alert.title.clone()).class("font-medium").at(Slot::Title),
+        Column::new("Alert", |row: &BoxAlert| row.alert.title.clone()).class("font-medium").fill().at(Slot::Title),
         Column::new("Box", name).at(Slot::Detail),
         Column::new("Customer", customer).class("text-ink-2"),
-        Column::new("Severity", |row: &BoxAlert| sentence(&row.alert.severity)),
+        Column::new("Severity", |row: &BoxAlert| words::severity(&row.alert.severity)),
         Column::new("Since", |row: &BoxAlert| format::iso(row.alert.raised_at))
             .cell(|row| html! { <Since at={row.alert.raised_at} /> })
             .at(Slot::Meta),
@@ -53,25 +53,17 @@ fn columns() -> Vec<Column<BoxAlert>> {
 pub fn Alerts() -> Html {
     let navigator = use_navigator();
     let (query, set) = use_query();
-    let state = if query.get("state").is_empty() { "open" } else { query.get("state") }.to_owned();
-    let asked = if state == "all" { String::new() } else { state.clone() };
-    let typed = use_state(|| query.get("q").to_owned());
-    let settled = use_settled((*typed).clone(), 180);
-    {
-        let set = set.clone();
-        use_effect_with(settled, move |settled| set.emit(vec![("q", settled.clone())]));
-    }
+    let (state, asked) = state_of(&query, "open");
+    let (typed, on_type) = use_search(&query, &set, "q");
     let path = with_query("/api/fleet/alerts", &[("state", asked), ("q", query.get("q").to_owned())]);
     let pages = use_pages::<BoxAlert>(path, &["fleet.boxes", "fleet.entries"]);
     let columns = use_memo((), |()| columns());
-    let chip = |value: &'static str, label: &'static str| {
-        let set = set.clone();
-        html! { <Chip on={state == value} onclick={Callback::from(move |_: MouseEvent| set.emit(vec![("state", value.to_owned())]))}>{ label }</Chip> }
+    let (title, text) = match state.as_str() {
+        _ if !query.get("q").is_empty() => ("No alert matches", "Loosen a filter."),
+        "open" => ("No open alerts", "No box reports anything that needs a person."),
+        _ => ("No alerts", "None in this state."),
     };
-    let on_type = {
-        let typed = typed.clone();
-        Callback::from(move |text| typed.set(text))
-    };
+    let empty = html! { <Empty {title} {text} /> };
     let on_open = use_callback((), move |row: BoxAlert, ()| {
         if let (Some(navigator), Some(named)) = (&navigator, &row.box_ref) {
             navigator.push(&Route::Machine { id: named.id.to_string() });
@@ -79,18 +71,13 @@ pub fn Alerts() -> Html {
     });
     html! {
         <>
-            <Toolbar>
-                <Search value={(*typed).clone()} placeholder="Alert" on={on_type} />
-                { chip("open", "Open") }{ chip("resolved", "Resolved") }{ chip("all", "All") }
+            <Toolbar views=true>
+                <Search value={typed} placeholder="Alert" on={on_type} />
+                <StateChips {state} {set} options={vec![("open", "Open"), ("resolved", "Resolved"), ("all", "All")]} />
             </Toolbar>
-            { match (pages.rows.clone(), pages.error.clone()) {
-                (Some(rows), _) => html! {
-                    <DataTable<BoxAlert> {rows} columns={columns} name="Alerts" {on_open} on_more={pages.more.clone()} total={pages.total}
-                        empty={html! { <Empty title="No open alerts" text="No box reports anything that needs a person." /> }} />
-                },
-                (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },
-                (None, None) => html! { <Card pad=false><Skeleton rows={8} /></Card> },
-            } }
+            { paged(&pages, |rows| html! {
+                <DataTable<BoxAlert> {rows} {columns} name="Alerts" {on_open} on_more={pages.more.clone()} every={pages.every.clone()} total={pages.total} {empty} />
+            }) }
         </>
     }
 }

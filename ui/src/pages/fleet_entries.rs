@@ -3,7 +3,7 @@
 use super::journal::amounts;
 use crate::{
     api::with_query,
-    components::{Ago, Card, Chip, Column, DataTable, Empty, Icon, Problem, Row, Search, Skeleton, Slot, Toolbar},
+    components::{Ago, Chip, Column, DataTable, Empty, Icon, Row, Search, Slot, Toolbar, paged, use_search},
     data::{use_pages, use_query},
     format,
     route::Route,
@@ -26,7 +26,7 @@ fn columns() -> Vec<Column<FleetEntry>> {
             .at(Slot::Detail),
         Column::new("Customer", |entry: &FleetEntry| entry.organization.name.clone()),
         Column::new("Date", |entry: &FleetEntry| entry.date.clone()).cell(|entry| html! { { format::plain_date(&entry.date) } }),
-        Column::new("Description", |entry: &FleetEntry| entry.description.clone()).at(Slot::Title),
+        Column::new("Description", |entry: &FleetEntry| entry.description.clone()).fill().at(Slot::Title),
         Column::new("Posted", |entry: &FleetEntry| format::iso(entry.posted_at)).cell(|entry| html! { <Ago at={entry.posted_at} /> }).class("text-ink-3"),
         Column::new("Here after", |entry: &FleetEntry| ((entry.received_at - entry.posted_at) as f64 / 1e6).to_string())
             .num()
@@ -49,25 +49,22 @@ pub fn Entries() -> Html {
         let drop = Callback::from(move |_: MouseEvent| set.emit(vec![(name, String::new())]));
         (!query.get(name).is_empty()).then(|| html! { <Chip on=true onclick={drop}>{ label.unwrap_or_else(|| name.to_owned()) }<Icon name="close" class="size-3" /></Chip> })
     };
-    let on_type = {
-        let set = set.clone();
-        Callback::from(move |text| set.emit(vec![("q", text)]))
+    let (typed, on_type) = use_search(&query, &set, "q");
+    let empty = if query.any(&["organization", "box", "q"]) {
+        html! { <Empty title="No entry matches" text="Loosen a filter." /> }
+    } else {
+        html! { <Empty title="No entries here yet" text="What is posted on a box appears here within seconds of its sync." /> }
     };
     html! {
         <>
-            <Toolbar>
-                <Search value={query.get("q").to_owned()} placeholder="Number or description" on={on_type} />
+            <Toolbar views=true>
+                <Search value={typed} placeholder="Number or description" on={on_type} />
                 { chip("organization", first.as_ref().map(|entry| entry.organization.name.clone())) }
                 { chip("box", first.as_ref().map(|entry| entry.box_ref.name.clone())) }
             </Toolbar>
-            { match (pages.rows.clone(), pages.error.clone()) {
-                (Some(rows), _) => html! {
-                    <DataTable<FleetEntry> {rows} columns={columns} name="Entries" on_more={pages.more.clone()} total={pages.total}
-                        empty={html! { <Empty title="No entries here yet" text="What is posted on a box appears here within seconds of its sync." /> }} />
-                },
-                (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },
-                (None, None) => html! { <Card pad=false><Skeleton rows={12} /></Card> },
-            } }
+            { paged(&pages, |rows| html! {
+                <DataTable<FleetEntry> {rows} {columns} name="Entries" on_more={pages.more.clone()} every={pages.every.clone()} total={pages.total} {empty} />
+            }) }
         </>
     }
 }

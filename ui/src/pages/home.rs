@@ -7,6 +7,7 @@ use crate::{
     format,
     pages::audit::summary,
     route::Route,
+    words,
 };
 use sent_contract::{
     Level,
@@ -65,7 +66,7 @@ fn Full(props: &FullProps) -> Html {
                 </Card>
                 <Card title="Needs attention" pad=false aside={html! { <span class="tabular-nums">{ home.attention.len() }</span> }}>
                     if home.attention.is_empty() {
-                        <Empty title="Nothing needs you" text="What does will stand here, with its cause." />
+                        <Empty title="Nothing needs you" text="What does would stand here, with its cause." />
                     } else {
                         <ul>{ for home.attention.iter().map(|line| html! { <AttentionLine line={line.clone()} /> }) }</ul>
                     }
@@ -127,7 +128,7 @@ fn Load() -> Html {
             let _ = navigator.push_with_query(&Route::Charts, &query);
         }
     });
-    let labels: Vec<String> = chosen.iter().map(|series| format::words(&series.metric)).collect();
+    let labels: Vec<String> = chosen.iter().map(|series| words::metric(&series.metric)).collect();
     html! {
         <Card title="Load" aside={html! { "last 6 h · drag to zoom" }}>
             <Chart {curves} {labels} unit="ratio" step={answer.data.as_ref().map_or(0, |answer| answer.step)} {from} {to} {on_zoom} height={150} />
@@ -147,14 +148,14 @@ fn waiting(home: &Answer) -> Html {
 fn service(service: &Service) -> Html {
     html! {
         <li key={service.name.clone()} class="flex items-center gap-3 border-b border-line-2 px-3.5 py-2 last:border-0">
-            <span class="w-24 shrink-0 font-medium">{ &service.name }</span>
+            <span class="w-24 shrink-0 font-medium">{ sentence(&service.name) }</span>
             <StatusLine status={service.status.clone()} />
             <span class="ml-auto flex shrink-0 items-center gap-3 text-sm text-ink-3">
                 if service.restarts > 0 {
                     <span class="hidden md:inline"><Tag tone={Tone::Warn}>{ format::counted(service.restarts.into(), "restart", "restarts") }</Tag></span>
                 }
                 if let Some(memory) = service.memory { <span class="hidden tabular-nums md:inline">{ format::bytes(memory as f64) }</span> }
-                <span class="hidden md:inline">{ &service.runs }</span>
+                <span class="hidden md:inline">{ if service.runs == "main" { "in the main process" } else { "as a worker" } }</span>
                 <Since at={service.status.since} />
             </span>
         </li>

@@ -3,7 +3,9 @@
 use super::monitoring::Tabs;
 use crate::{
     api::List,
-    components::{Ago, Column, DataTable, Empty, Row, Slot, StatusLine, Tag, Toolbar, loaded, status::sentence},
+    components::{
+        Ago, Column, DataTable, Empty, Row, Slot, StatusLine, Tag, Toolbar, listed, status::sentence, use_rows,
+    },
     data::use_resource,
     format,
     route::Route,
@@ -30,10 +32,11 @@ fn columns() -> Vec<Column<Host>> {
     vec![
         Column::new("Host", |host: &Host| host.name.clone()).class("font-medium").at(Slot::Title),
         Column::new("Kind", |host: &Host| host.kind.clone())
-            .cell(|host| html! { <Tag>{ &host.kind }</Tag> })
+            .cell(|host| html! { <Tag>{ sentence(&host.kind) }</Tag> })
             .at(Slot::Value),
         Column::new("Status and cause", |host: &Host| sentence(&host.status.cause))
             .cell(|host| html! { <StatusLine status={host.status.clone()} since=true /> })
+            .fill()
             .at(Slot::Detail),
         Column::new("Now", facts).class("text-ink-2 tabular-nums"),
         Column::new("Series", |host: &Host| host.series.to_string()).num(),
@@ -49,9 +52,7 @@ pub fn Hosts() -> Html {
     let navigator = use_navigator();
     let hosts = use_resource::<List<Host>>(Some("/api/pulse/hosts".into()), &["pulse.live", "pulse.alerts"]);
     let columns = use_memo((), |()| columns());
-    let rows = use_memo(hosts.data.as_ref().map(|list| std::rc::Rc::as_ptr(list) as usize), |_| {
-        hosts.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()
-    });
+    let rows = use_rows(&hosts, (), |_, ()| true);
     let on_open = use_callback((), move |host: Host, ()| {
         if let Some(navigator) = &navigator {
             // A pair of texts always serialises.
@@ -66,7 +67,7 @@ pub fn Hosts() -> Html {
     html! {
         <>
             <Toolbar><Tabs /></Toolbar>
-            { loaded(&hosts, 6, |_| html! { <DataTable<Host> {rows} {columns} name="Hosts" {on_open} {empty} /> }) }
+            { listed(&hosts, 6, |_| html! { <DataTable<Host> {rows} {columns} name="Hosts" {on_open} {empty} /> }) }
         </>
     }
 }

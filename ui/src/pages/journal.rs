@@ -3,10 +3,10 @@
 use crate::{
     api::with_query,
     components::{
-        Ago, Button, Column, DataTable, Empty, Icon, Input, Kind, Problem, Row, Search, Skeleton, Slot, Tag, Tone,
-        Toolbar,
+        Ago, Button, Column, DataTable, Empty, Icon, Input, Kind, NewButton, Row, Search, Slot, Tag, Tone, Toolbar,
+        paged, use_search,
     },
-    data::{use_pages, use_query, use_settled},
+    data::{use_pages, use_query},
     format,
     route::Route,
     session::use_session,
@@ -82,7 +82,7 @@ fn columns() -> Vec<Column<Entry>> {
         Column::new("Date", |entry: &Entry| entry.date.clone())
             .cell(|entry| html! { format::plain_date(&entry.date) })
             .at(Slot::Meta),
-        Column::new("Description", |entry: &Entry| entry.description.clone()).at(Slot::Title),
+        Column::new("Description", |entry: &Entry| entry.description.clone()).fill().at(Slot::Title),
         Column::new("Accounts", accounts).class("text-ink-2"),
         Column::new("State", |entry: &Entry| if entry.synced { "posted".into() } else { "waiting to sync".into() })
             .cell(state),
@@ -99,12 +99,7 @@ pub fn Journal() -> Html {
     let session = use_session();
     let navigator = use_navigator();
     let (query, set) = use_query();
-    let typed = use_state(|| query.get("q").to_owned());
-    let settled = use_settled((*typed).clone(), 180);
-    {
-        let set = set.clone();
-        use_effect_with(settled, move |settled| set.emit(vec![("q", settled.clone())]));
-    }
+    let (typed, on_type) = use_search(&query, &set, "q");
     let path = with_query(
         "/api/capital/entries",
         &["from", "to", "account", "q"].map(|name| (name, query.get(name).to_owned())),
@@ -128,34 +123,35 @@ pub fn Journal() -> Html {
     };
     let filtered = query.any(&["from", "to", "account", "q"]);
     let clear = {
-        let (set, typed) = (set.clone(), typed.clone());
+        let set = set.clone();
         Callback::from(move |_: MouseEvent| {
-            typed.set(String::new());
-            set.emit(["from", "to", "account", "q"].map(|name| (name, String::new())).to_vec());
+            set.emit(["from", "to", "account", "q"].map(|name| (name, String::new())).to_vec())
         })
     };
-    let on_type = {
-        let typed = typed.clone();
-        Callback::from(move |text| typed.set(text))
+    let create = {
+        let navigator = navigator.clone();
+        Callback::from(move |()| {
+            if let Some(navigator) = &navigator {
+                navigator.push(&Route::NewEntry);
+            }
+        })
     };
-    let actions = html! {
-        <>
-            <Link<Route> to={Route::Import} classes="hidden md:block"><Button>{ "Import" }</Button></Link<Route>>
-            if session.may("capital.entry.post") { <NewButton /> }
-        </>
-    };
+    let may_post = session.may("capital.entry.post");
+    let new = html! { if may_post { <NewButton label="New entry" onclick={create} /> } };
+    let import = html! { if session.may("capital.entry.import") { <Link<Route> to={Route::Import}><Button>{ "Import" }</Button></Link<Route>> } };
+    let actions = html! { <><span class="hidden md:block">{ import.clone() }</span>{ new.clone() }</> };
     let empty = if filtered {
         html! { <Empty title="No entry matches" text="Loosen a filter, or clear them all."><Button onclick={clear.clone()}>{ "Clear filters" }</Button></Empty> }
     } else {
-        html! { <Empty title="No entries yet" text="Post the first one, or bring your books along as a CSV file."><NewButton /><Link<Route> to={Route::Import}><Button>{ "Import" }</Button></Link<Route>></Empty> }
+        html! { <Empty title="No entries yet" text="Post the first one, or bring your books along as a CSV file.">{ new }{ import }</Empty> }
     };
     html! {
         <>
-            <Toolbar {actions}>
-                <Search value={(*typed).clone()} placeholder="Number or description" on={on_type} />
+            <Toolbar {actions} views=true>
+                <Search value={typed} placeholder="Number or description" on={on_type} />
                 <span class="flex items-center gap-1.5 text-ink-3">
-                    <Input kind="date" class="w-34!" label="From" value={query.get("from").to_owned()} on={change("from")} />{ "–" }
-                    <Input kind="date" class="w-34!" label="To" value={query.get("to").to_owned()} on={change("to")} />
+                    <Input kind="date" class="w-30! md:w-34!" label="From" value={query.get("from").to_owned()} on={change("from")} />{ "–" }
+                    <Input kind="date" class="w-30! md:w-34!" label="To" value={query.get("to").to_owned()} on={change("to")} />
                 </span>
                 if !query.get("account").is_empty() {
                     <span class="inline-flex min-h-[27px] items-center gap-1 rounded-full bg-accent-soft pr-1 pl-2.5 font-medium text-accent">
@@ -167,30 +163,11 @@ pub fn Journal() -> Html {
                 }
                 if filtered { <Button kind={Kind::Ghost} onclick={clear}>{ "Clear" }</Button> }
             </Toolbar>
-            { match (pages.rows.clone(), pages.error.clone()) {
-                (Some(rows), _) => html! {
-                    <DataTable<Entry> {rows} columns={columns} name="Journal" {on_open}
-                        on_more={pages.more.clone()} total={pages.total} sums={(*sums).clone()} {empty} />
-                },
-                (None, Some(error)) => html! { <Problem {error} retry={pages.reload.clone()} /> },
-                (None, None) => html! { <div class="rounded-lg border border-line bg-panel"><Skeleton rows={12} /></div> },
-            } }
+            { paged(&pages, |rows| html! {
+                <DataTable<Entry> {rows} {columns} name="Journal" {on_open} on_more={pages.more.clone()} every={pages.every.clone()}
+                    total={pages.total} sums={(*sums).clone()} {empty} />
+            }) }
         </>
-    }
-}
-
-#[component]
-fn NewButton() -> Html {
-    let navigator = use_navigator();
-    let go = Callback::from(move |_: MouseEvent| {
-        if let Some(navigator) = &navigator {
-            navigator.push(&Route::NewEntry);
-        }
-    });
-    html! {
-        <span data-create="true" onclick={go}>
-            <Button kind={Kind::Primary} class="p">{ "New entry" }<kbd class="kbd ml-1 hidden md:inline">{ "C" }</kbd></Button>
-        </span>
     }
 }
 

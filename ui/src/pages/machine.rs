@@ -1,18 +1,21 @@
 //! One box: what it should be against what it says it is, commands, telemetry, epochs and gaps, revocation.
 
-use super::{explore::Explorer, quarantine::Json};
+use super::{
+    explore::Explorer,
+    machine_act::{EditDesired, Revoke, SendCommand},
+};
 use crate::{
-    api::{self, Done, Failure},
+    api,
     components::{
-        Ago, Button, Card, Confirm, Dialog, Dot, Empty, Field, Kind, Kpi, Pick, Since, StatusLine, Tag, TextArea, Tone,
-        Until, loaded, status::sentence, use_toast,
+        Ago, Button, Card, Dot, Empty, Kind, Kpi, Since, StatusLine, Tag, Tone, Until, loaded, status::sentence,
     },
     data::{use_query, use_resource},
     format,
+    session::use_session,
+    words,
 };
-use gloo_net::http::Method;
 use sent_contract::fleet::{BoxDetail, Command, EpochRow};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::rc::Rc;
 use yew::prelude::*;
 
@@ -59,6 +62,7 @@ fn Full(props: &FullProps) -> Html {
         Callback::from(move |()| open.set(what))
     };
     let revoked = detail.revoked_at.is_some();
+    let may = use_session().may("fleet.box.write");
     html! {
         <>
             <Card>
@@ -72,11 +76,11 @@ fn Full(props: &FullProps) -> Html {
                         </p>
                         <p class="mt-1.5 text-[14px] font-medium"><StatusLine status={row.status.clone()} since=true /></p>
                     </div>
-                    <div class="flex flex-wrap gap-2">
+                    if may { <div class="flex flex-wrap gap-2">
                         <Button kind={Kind::Danger} disabled={revoked} onclick={show(Some(Open::Revoke)).reform(|_: MouseEvent| ())}>{ "Revoke…" }</Button>
-                        <Button onclick={show(Some(Open::Desired)).reform(|_: MouseEvent| ())}>{ "Edit desired…" }</Button>
+                        <Button onclick={show(Some(Open::Desired)).reform(|_: MouseEvent| ())}>{ "Change desired…" }</Button>
                         <Button kind={Kind::Primary} disabled={revoked} onclick={show(Some(Open::Command)).reform(|_: MouseEvent| ())}>{ "Send command…" }</Button>
-                    </div>
+                    </div> }
                 </div>
             </Card>
             <div class="grid shrink-0 grid-cols-2 gap-3.5 lg:grid-cols-4">
@@ -118,7 +122,7 @@ fn Full(props: &FullProps) -> Html {
             </div>
             { match *open {
                 Some(Open::Command) => html! { <SendCommand base={props.base.clone()} on_close={show(None)} on_done={props.reload.clone()} /> },
-                Some(Open::Desired) => html! { <EditDesired base={props.base.clone()} desired={detail.desired.clone()} on_close={show(None)} on_done={props.reload.clone()} /> },
+                Some(Open::Desired) => html! { <EditDesired base={props.base.clone()} desired={detail.desired.clone()} reported={detail.reported.clone()} on_close={show(None)} on_done={props.reload.clone()} /> },
                 Some(Open::Revoke) => html! { <Revoke base={props.base.clone()} name={row.name.clone()} on_close={show(None)} on_done={props.reload.clone()} /> },
                 None => Html::default(),
             } }
@@ -193,14 +197,14 @@ fn Documents(props: &DocumentsProps) -> Html {
                 <div class="max-h-80 overflow-auto">
                     <table class="table">
                         <thead><tr>
-                            <th scope="col">{ "Key" }</th>
+                            <th scope="col">{ "What" }</th>
                             <th scope="col">{ format!("Desired v{}", detail.desired_version) }</th>
                             <th scope="col">{ format!("Reported v{}", detail.reported_version) }</th>
                         </tr></thead>
                         <tbody>
                             for (path, desired, reported) in rows.iter() {
                                 <tr key={path.clone()}>
-                                    <td class="font-mono text-sm">{ path }</td>
+                                    <td title={path.clone()}>{ sentence(&words::plain(path.trim_end_matches("_bytes"))) }</td>
                                     <td class="break-words whitespace-normal!">{ show(path, desired) }</td>
                                     <td class="break-words whitespace-normal!">
                                         <span class="inline-flex items-center gap-1.5">
@@ -254,180 +258,10 @@ fn epoch(row: &EpochRow) -> Html {
     }
 }
 
-/// A request that changes something: method, path, body.
-type Change = (Method, String, Option<Value>);
-
-/// Sends a change, says how it went, closes.
-#[hook]
-fn use_change(
-    done: &'static str,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-) -> (bool, Option<Failure>, Callback<Change>) {
-    let toast = use_toast();
-    let busy = use_state_eq(|| false);
-    let error = use_state(|| None::<Failure>);
-    let send = {
-        let (busy, error) = (busy.clone(), error.clone());
-        Callback::from(move |(method, path, body): Change| {
-            let (busy, error, toast, on_close, on_done) =
-                (busy.clone(), error.clone(), toast.clone(), on_close.clone(), on_done.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                let answer = match body {
-                    Some(body) => api::send::<Done>(method, &path, &body).await,
-                    None => api::act::<Done>(method, &path).await,
-                };
-                busy.set(false);
-                match answer {
-                    Ok(_) => {
-                        toast.ok(done);
-                        on_done.emit(());
-                        on_close.emit(());
-                    }
-                    Err(failure) => error.set(Some(failure)),
-                }
-            });
-        })
-    };
-    (*busy, (*error).clone(), send)
-}
-
-#[derive(Properties, PartialEq)]
-struct ChangeProps {
-    base: String,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
-const COMMANDS: [(&str, &str); 6] = [
-    ("sync_now", "Sync now"),
-    ("identify", "Identify"),
-    ("collect_diagnostics", "Collect diagnostics"),
-    ("verify_audit", "Verify audit chain"),
-    ("set_log_level", "Set log level"),
-    ("restart", "Restart"),
-];
-
-#[component]
-fn SendCommand(props: &ChangeProps) -> Html {
-    let kind = use_state(|| COMMANDS[0].0.to_owned());
-    let level = use_state(|| "info".to_owned());
-    let expires = use_state(|| "3600".to_owned());
-    let (busy, error, send) =
-        use_change("Command queued; the box is called", props.on_close.clone(), props.on_done.clone());
-    let submit = {
-        let (kind, level, expires, base) = (kind.clone(), level.clone(), expires.clone(), props.base.clone());
-        Callback::from(move |()| {
-            let arguments = if *kind == "set_log_level" { json!({ "level": *level }) } else { json!({}) };
-            let body =
-                json!({ "kind": *kind, "arguments": arguments, "expires_in": expires.parse::<u32>().unwrap_or(3600) });
-            send.emit((Method::POST, format!("{base}/commands"), Some(body)));
-        })
-    };
-    let set = |state: &UseStateHandle<String>| {
-        let state = state.clone();
-        Callback::from(move |text| state.set(text))
-    };
-    let pairs = |options: &[(&'static str, &'static str)]| {
-        options.iter().map(|(value, label)| ((*value).into(), (*label).into())).collect::<Vec<(AttrValue, AttrValue)>>()
-    };
-    let footer = html! {
-        <>
-            <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true {busy}>{ "Send" }</Button>
-        </>
-    };
-    html! {
-        <Dialog title="Send a command" on_close={props.on_close.clone()} on_submit={submit} {footer}>
-            <div class="grid gap-3 md:grid-cols-2">
-                <Field label="Command"><Pick name="kind" value={(*kind).clone()} on={set(&kind)} options={pairs(&COMMANDS)} /></Field>
-                <Field label="Expires after"><Pick value={(*expires).clone()} on={set(&expires)} options={pairs(&[("300", "5 minutes"), ("3600", "1 hour"), ("86400", "1 day"), ("604800", "1 week")])} /></Field>
-                if *kind == "set_log_level" {
-                    <Field label="Level"><Pick value={(*level).clone()} on={set(&level)} options={pairs(&[("error", "error"), ("warn", "warn"), ("info", "info"), ("debug", "debug"), ("trace", "trace")])} /></Field>
-                }
-            </div>
-            <p class="mt-3 text-sm text-ink-3">{ "A box that is offline gets it when it comes back, unless it has expired by then." }</p>
-            if let Some(error) = error { <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p> }
-        </Dialog>
-    }
-}
-
-#[derive(Properties, PartialEq)]
-struct DesiredProps {
-    base: String,
-    desired: Value,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
-#[component]
-fn EditDesired(props: &DesiredProps) -> Html {
-    let text = use_state(|| serde_json::to_string_pretty(&props.desired).unwrap_or_else(|_| "{}".to_owned()));
-    let (busy, error, send) =
-        use_change("Desired state changed; the box is called", props.on_close.clone(), props.on_done.clone());
-    let parsed = serde_json::from_str::<Value>(&text);
-    let wrong = match &parsed {
-        Ok(Value::Object(_)) => None,
-        Ok(_) => Some("it must be a JSON object".to_owned()),
-        Err(cause) => Some(format!("not JSON: {cause}")),
-    };
-    let submit = {
-        let base = props.base.clone();
-        let document = parsed.ok().filter(Value::is_object);
-        Callback::from(move |()| {
-            if let Some(document) = document.clone() {
-                send.emit((Method::PUT, format!("{base}/desired"), Some(document)));
-            }
-        })
-    };
-    let on = {
-        let text = text.clone();
-        Callback::from(move |typed| text.set(typed))
-    };
-    let footer = html! {
-        <>
-            <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true {busy} disabled={wrong.is_some()}>{ "Save" }</Button>
-        </>
-    };
-    html! {
-        <Dialog title="Desired state" wide=true on_close={props.on_close.clone()} on_submit={submit} {footer}>
-            <Field label="Document" error={wrong.clone()} hint="What the box should be. It reports back what it became.">
-                <TextArea mono=true rows=14 invalid={wrong.is_some()} value={(*text).clone()} {on} />
-            </Field>
-            if let Some(error) = error { <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p> }
-            <details class="mt-3"><summary class="text-ink-2">{ "As it is now" }</summary><Json value={props.desired.clone()} /></details>
-        </Dialog>
-    }
-}
-
-#[derive(Properties, PartialEq)]
-struct RevokeProps {
-    base: String,
-    name: String,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
-#[component]
-fn Revoke(props: &RevokeProps) -> Html {
-    let (busy, error, send) = use_change("Revoked", props.on_close.clone(), props.on_done.clone());
-    let confirm = {
-        let base = props.base.clone();
-        Callback::from(move |()| send.emit((Method::POST, format!("{base}/revoke"), None)))
-    };
-    html! {
-        <Confirm title={format!("Revoke {}", props.name)} verb="Revoke this box" {busy} on_confirm={confirm} on_close={props.on_close.clone()}>
-            <p>{ "One box loses its certificate at once: it cannot sync or take commands any more. Its branch goes on working with what it has, and nothing here is deleted. To bring it back, claim it anew." }</p>
-            if let Some(error) = error { <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p> }
-        </Confirm>
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn documents_are_compared_leaf_by_leaf() {

@@ -22,6 +22,7 @@ pub mod import;
 pub mod journal;
 pub mod login;
 pub mod machine;
+pub mod machine_act;
 pub mod monitoring;
 pub mod proposals;
 pub mod quarantine;

@@ -2,12 +2,15 @@
 
 use super::{audit::plain, quarantine::state_tag};
 use crate::{
-    api::{self, Done, List, with_query},
+    api::{List, with_query},
     components::{
-        Ago, Button, Chip, Column, DataTable, Dialog, Empty, Kind, Row, Slot, Tag, Tone, Toolbar, loaded, use_toast,
+        Ago, Button, Column, DataTable, Dialog, Empty, Kind, Refusal, Row, Slot, StateChips, Tag, Tone, Toolbar,
+        list::state_of, listed, use_opened, use_rows, use_sending,
     },
     data::{use_query, use_resource},
     format,
+    session::use_session,
+    words,
 };
 use gloo_net::http::Method;
 use sent_contract::fleet::Proposal;
@@ -44,9 +47,9 @@ fn columns() -> Vec<Column<Proposal>> {
     vec![
         Column::new("State", |row: &Proposal| row.state.clone()).cell(|row| state_tag(&row.state)).at(Slot::Value),
         Column::new("Box", |row: &Proposal| row.box_ref.name.clone()).class("font-medium").at(Slot::Title),
-        Column::new("Table", |row: &Proposal| row.table.clone()),
+        Column::new("Table", |row: &Proposal| words::plain(&row.table)),
         Column::new("Row", key).class("font-mono text-sm text-ink-2"),
-        Column::new("Changes", |row: &Proposal| changed(row).join(", ")).at(Slot::Detail),
+        Column::new("Changes", |row: &Proposal| words::plain(&changed(row).join(", "))).fill().at(Slot::Detail),
         Column::new("When", |row: &Proposal| format::iso(row.at))
             .cell(|row| html! { <Ago at={row.at} /> })
             .at(Slot::Meta),
@@ -57,36 +60,19 @@ fn columns() -> Vec<Column<Proposal>> {
 #[component]
 pub fn Proposals() -> Html {
     let (query, set) = use_query();
-    let state = if query.get("state").is_empty() { "open" } else { query.get("state") }.to_owned();
-    let asked = if state == "all" { String::new() } else { state.clone() };
+    let (state, asked) = state_of(&query, "open");
     let list =
         use_resource::<List<Proposal>>(Some(with_query("/api/fleet/proposals", &[("state", asked)])), &["fleet.boxes"]);
     let columns = use_memo((), |()| columns());
-    let rows = use_memo(list.data.as_ref().map(|list| Rc::as_ptr(list) as usize), |_| {
-        list.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()
-    });
-    let open = use_state(|| None::<Rc<Proposal>>);
-    let on_open = {
-        let open = open.setter();
-        use_callback((), move |row: Proposal, ()| open.set(Some(Rc::new(row))))
-    };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
-    };
-    let chip = |value: &'static str, label: &'static str| {
-        let set = set.clone();
-        html! { <Chip on={state == value} onclick={Callback::from(move |_: MouseEvent| set.emit(vec![("state", value.to_owned())]))}>{ label }</Chip> }
-    };
+    let rows = use_rows(&list, (), |_, ()| true);
+    let opened = use_opened::<Proposal>();
+    let empty = html! { <Empty title="No proposals" text="When a branch edits a row that is kept centrally, its edit waits here for your decision." /> };
     html! {
         <>
-            <Toolbar>{ chip("open", "Open") }{ chip("accepted", "Accepted") }{ chip("refused", "Refused") }{ chip("all", "All") }</Toolbar>
-            { loaded(&list, 6, |_| html! {
-                <DataTable<Proposal> {rows} {columns} name="Proposals" {on_open}
-                    empty={html! { <Empty title="No proposals" text="When a branch edits a row that is kept centrally, its edit waits here for your decision." /> }} />
-            }) }
-            if let Some(row) = &*open {
-                <Detail row={row.clone()} on_close={close} on_done={list.reload.clone()} />
+            <Toolbar views=true><StateChips {state} {set} options={vec![("open", "Open"), ("accepted", "Accepted"), ("refused", "Refused"), ("all", "All")]} /></Toolbar>
+            { listed(&list, 6, |_| html! { <DataTable<Proposal> {rows} {columns} name="Proposals" on_open={opened.open.clone()} {empty} /> }) }
+            if let Some(row) = &opened.row {
+                <Detail row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} />
             }
         </>
     }
@@ -101,32 +87,18 @@ struct DetailProps {
 
 #[component]
 fn Detail(props: &DetailProps) -> Html {
-    let toast = use_toast();
     let row = &props.row;
-    let busy = use_state_eq(|| false);
+    let may = use_session().may("fleet.proposal.write");
+    let sending = use_sending(&props.on_close, &props.on_done);
     let decide = {
-        let (busy, id) = (busy.clone(), row.id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
+        let (sending, id) = (sending.clone(), row.id);
         Callback::from(move |accept: bool| {
-            let (busy, toast, on_close, on_done) = (busy.clone(), toast.clone(), on_close.clone(), on_done.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                let verb = if accept { "accept" } else { "refuse" };
-                let answer = api::act::<Done>(Method::POST, &format!("/api/fleet/proposals/{id}/{verb}")).await;
-                busy.set(false);
-                toast.tell(
-                    &answer,
-                    if accept {
-                        "Accepted: every box of the customer gets it"
-                    } else {
-                        "Refused: the box takes its edit back"
-                    },
-                );
-                on_done.emit(());
-                if answer.is_ok() {
-                    on_close.emit(());
-                }
-            });
+            let (verb, done) = if accept {
+                ("accept", "Accepted: every box of the customer gets it")
+            } else {
+                ("refuse", "Refused: the box takes its edit back")
+            };
+            sending.act(Method::POST, format!("/api/fleet/proposals/{id}/{verb}"), done);
         })
     };
     let names: BTreeSet<&String> =
@@ -134,15 +106,15 @@ fn Detail(props: &DetailProps) -> Html {
     let differs = changed(row);
     let show = |value: Option<&Value>| value.map_or_else(|| "—".to_owned(), plain);
     let footer = html! {
-        if row.state == "open" {
+        if row.state == "open" && may {
             <>
-                <Button busy={*busy} onclick={decide.reform(|_: MouseEvent| false)}>{ "Refuse" }</Button>
-                <Button kind={Kind::Primary} busy={*busy} submit=true>{ "Accept" }</Button>
+                <Button busy={sending.busy} onclick={decide.reform(|_: MouseEvent| false)}>{ "Refuse" }</Button>
+                <Button kind={Kind::Primary} busy={sending.busy} submit=true>{ "Accept" }</Button>
             </>
         }
     };
     html! {
-        <Dialog title={format!("{} proposes: {}", row.box_ref.name, row.table)} wide=true on_close={props.on_close.clone()} on_submit={decide.reform(|()| true)} {footer}>
+        <Dialog title={format!("{} proposes: {}", row.box_ref.name, words::plain(&row.table))} wide=true on_close={props.on_close.clone()} on_submit={decide.reform(|()| true)} {footer}>
             <p class="mb-3 flex flex-wrap items-center gap-2">{ state_tag(&row.state) }<span class="text-ink-2">{ format!("based on version {}, {}", row.base_version, format::absolute(row.at)) }</span></p>
             <div class="overflow-x-auto rounded-md border border-line">
                 <table class="table">
@@ -150,7 +122,7 @@ fn Detail(props: &DetailProps) -> Html {
                     <tbody>
                         for name in names {
                             <tr key={name.clone()}>
-                                <td class="text-ink-3">{ name }</td>
+                                <td class="text-ink-3">{ words::plain(name) }</td>
                                 <td>{ show(row.current.get(name)) }</td>
                                 <td>{ show(row.proposed.get(name)) }{ " " }if differs.contains(name) { <Tag tone={Tone::Warn}>{ "changes" }</Tag> }</td>
                             </tr>
@@ -158,6 +130,7 @@ fn Detail(props: &DetailProps) -> Html {
                     </tbody>
                 </table>
             </div>
+            <Refusal error={sending.error.clone()} />
         </Dialog>
     }
 }

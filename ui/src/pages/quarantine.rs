@@ -1,13 +1,15 @@
 //! Transactions that could not be projected. Nothing behind them waits; each is retried, or skipped with a reason.
 
 use crate::{
-    api::{self, Done, List, with_query},
+    api::{List, with_query},
     components::{
-        Ago, Button, Chip, Column, DataTable, Dialog, Empty, Field, Input, Kind, Row, Slot, Tag, Tone, Toolbar, loaded,
-        status::sentence, use_toast,
+        Ago, Button, Column, DataTable, Dialog, Empty, Field, Input, Kind, Refusal, Row, Slot, StateChips, Tag, Tone,
+        Toolbar, list::state_of, listed, status::sentence, use_form, use_opened, use_rows, use_sending,
     },
     data::{use_query, use_resource},
     format,
+    session::use_session,
+    words,
 };
 use gloo_net::http::Method;
 use sent_contract::fleet::{Quarantined, Skip};
@@ -37,8 +39,9 @@ fn columns() -> Vec<Column<Quarantined>> {
         Column::new("Customer", |row: &Quarantined| row.organization.name.clone()),
         Column::new("Transaction", |row: &Quarantined| format!("{}/{}", row.epoch, row.sequence))
             .class("font-mono text-sm"),
-        Column::new("Action", |row: &Quarantined| row.action.clone()),
-        Column::new("Error", |row: &Quarantined| row.error.clone()).class("text-ink-2").at(Slot::Detail),
+        Column::new("Action", |row: &Quarantined| row.action.clone())
+            .cell(|row| html! { <span title={row.action.clone()}>{ words::action(&row.action) }</span> }),
+        Column::new("Error", |row: &Quarantined| row.error.clone()).class("text-ink-2").fill().at(Slot::Detail),
         Column::new("When", |row: &Quarantined| format::iso(row.at))
             .cell(|row| html! { <Ago at={row.at} /> })
             .at(Slot::Meta),
@@ -49,38 +52,21 @@ fn columns() -> Vec<Column<Quarantined>> {
 #[component]
 pub fn Quarantine() -> Html {
     let (query, set) = use_query();
-    let state = if query.get("state").is_empty() { "open" } else { query.get("state") }.to_owned();
-    let asked = if state == "all" { String::new() } else { state.clone() };
+    let (state, asked) = state_of(&query, "open");
     let list = use_resource::<List<Quarantined>>(
         Some(with_query("/api/fleet/quarantine", &[("state", asked)])),
         &["fleet.quarantine"],
     );
     let columns = use_memo((), |()| columns());
-    let rows = use_memo(list.data.as_ref().map(|list| Rc::as_ptr(list) as usize), |_| {
-        list.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()
-    });
-    let open = use_state(|| None::<Rc<Quarantined>>);
-    let on_open = {
-        let open = open.setter();
-        use_callback((), move |row: Quarantined, ()| open.set(Some(Rc::new(row))))
-    };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
-    };
-    let chip = |value: &'static str, label: &'static str| {
-        let set = set.clone();
-        html! { <Chip on={state == value} onclick={Callback::from(move |_: MouseEvent| set.emit(vec![("state", value.to_owned())]))}>{ label }</Chip> }
-    };
+    let rows = use_rows(&list, (), |_, ()| true);
+    let opened = use_opened::<Quarantined>();
+    let empty = html! { <Empty title="Nothing in quarantine" text="Every transaction that came could be projected. What cannot be would stand here, and the queue behind it goes on." /> };
     html! {
         <>
-            <Toolbar>{ chip("open", "Open") }{ chip("retried", "Retried") }{ chip("skipped", "Skipped") }{ chip("all", "All") }</Toolbar>
-            { loaded(&list, 6, |_| html! {
-                <DataTable<Quarantined> {rows} {columns} name="Quarantine" {on_open}
-                    empty={html! { <Empty title="Nothing in quarantine" text="Every transaction that came could be projected. What cannot be would stand here, and the queue behind it goes on." /> }} />
-            }) }
-            if let Some(row) = &*open {
-                <Detail row={row.clone()} on_close={close} on_done={list.reload.clone()} />
+            <Toolbar views=true><StateChips {state} {set} options={vec![("open", "Open"), ("retried", "Retried"), ("skipped", "Skipped"), ("all", "All")]} /></Toolbar>
+            { listed(&list, 6, |_| html! { <DataTable<Quarantined> {rows} {columns} name="Quarantine" on_open={opened.open.clone()} {empty} /> }) }
+            if let Some(row) = &opened.row {
+                <Detail row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} />
             }
         </>
     }
@@ -95,63 +81,41 @@ struct DetailProps {
 
 #[component]
 fn Detail(props: &DetailProps) -> Html {
-    let toast = use_toast();
     let row = &props.row;
-    let reason = use_state(String::new);
-    let busy = use_state_eq(|| false);
-    let decide = {
-        let (busy, id) = (busy.clone(), row.id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |skip: Option<String>| {
-            let (busy, toast, on_close, on_done) = (busy.clone(), toast.clone(), on_close.clone(), on_done.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                let answer = match skip {
-                    Some(reason) => api::post::<Done>(&format!("/api/fleet/quarantine/{id}/skip"), &Skip { reason })
-                        .await
-                        .map(|_| "Skipped; the reason is in the audit"),
-                    None => api::act::<Done>(Method::POST, &format!("/api/fleet/quarantine/{id}/retry"))
-                        .await
-                        .map(|_| "Tried again"),
-                };
-                busy.set(false);
-                on_done.emit(());
-                match answer {
-                    Ok(done) => {
-                        toast.ok(done);
-                        on_close.emit(());
-                    }
-                    Err(failure) => toast.bad(&failure),
-                }
-            });
-        })
-    };
-    let on_reason = {
-        let reason = reason.clone();
-        Callback::from(move |text| reason.set(text))
+    let may = use_session().may("fleet.quarantine.write");
+    let reason = use_form(String::new);
+    let sending = use_sending(&props.on_close, &props.on_done);
+    let path = format!("/api/fleet/quarantine/{}", row.id);
+    let retry = {
+        let (sending, path) = (sending.clone(), path.clone());
+        Callback::from(move |()| sending.act(Method::POST, format!("{path}/retry"), "Tried again"))
     };
     let skip = {
-        let (decide, reason) = (decide.clone(), reason.clone());
-        Callback::from(move |_: MouseEvent| decide.emit(Some(reason.trim().to_owned())))
+        let (sending, reason) = (sending.clone(), reason.trim().to_owned());
+        Callback::from(move |_: MouseEvent| {
+            let body = Skip { reason: reason.clone() };
+            sending.send(Method::POST, format!("{path}/skip"), body, "Skipped; the reason is in the audit");
+        })
     };
-    let waiting = row.state == "open";
+    let waiting = row.state == "open" && may;
     let footer = html! {
         if waiting {
             <>
-                <Button kind={Kind::Danger} busy={*busy} disabled={reason.trim().is_empty()} onclick={skip}>{ "Skip it" }</Button>
-                <Button kind={Kind::Primary} busy={*busy} submit=true>{ "Try again" }</Button>
+                <Button kind={Kind::Danger} busy={sending.busy} disabled={reason.trim().is_empty()} onclick={skip}>{ "Skip it" }</Button>
+                <Button kind={Kind::Primary} busy={sending.busy} submit=true>{ "Try again" }</Button>
             </>
         }
     };
     html! {
-        <Dialog title={format!("{}, transaction {}/{}", row.box_ref.name, row.epoch, row.sequence)} wide=true on_close={props.on_close.clone()} on_submit={decide.reform(|()| None)} {footer}>
-            <p class="mb-3 flex items-center gap-2">{ state_tag(&row.state) }<span class="text-ink-2">{ &row.action }{ ", " }{ format::absolute(row.at) }</span></p>
+        <Dialog title={format!("{}, transaction {}/{}", row.box_ref.name, row.epoch, row.sequence)} wide=true on_close={props.on_close.clone()} on_submit={retry} {footer}>
+            <p class="mb-3 flex items-center gap-2">{ state_tag(&row.state) }<span class="text-ink-2">{ words::action(&row.action) }{ ", " }{ format::absolute(row.at) }</span></p>
             <p class="mb-3 rounded-md bg-bad-soft px-3 py-2 font-mono text-sm break-words text-bad-ink">{ &row.error }</p>
             <details class="mb-3"><summary class="text-ink-2">{ "Its changes" }</summary><Json value={row.changes.clone()} /></details>
             if let Some(reason) = &row.reason { <p>{ "Skipped: " }{ reason }</p> }
             if waiting {
-                <Field label="Reason for skipping" hint="Kept in the audit. The row stays on the box and is missing here."><Input name="reason" value={(*reason).clone()} on={on_reason} /></Field>
+                <Field label="Reason for skipping" hint="Kept in the audit. The row stays on the box and is missing here."><Input name="reason" value={(*reason).clone()} on={reason.on(|reason, text| *reason = text)} /></Field>
             }
+            <Refusal error={sending.error.clone()} />
         </Dialog>
     }
 }

@@ -2,13 +2,15 @@
 
 use super::monitoring::Tabs;
 use crate::{
-    api::{self, Done, Failure, List},
+    api::{self, List},
     components::{
-        Button, Column, Confirm, DataTable, Dialog, Empty, Field, Input, Kind, Pick, Row, Slot, Tag, TextArea, Toggle,
-        Tone, Toolbar, loaded, status::sentence, use_toast,
+        Button, Column, Confirm, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Pick, Row, Slot, Tag,
+        TextArea, Toggle, Tone, Toolbar, form::options, listed, use_flag, use_form, use_opened, use_rows, use_sending,
     },
     data::use_resource,
     format,
+    session::use_session,
+    words,
 };
 use gloo_net::http::Method;
 use sent_contract::{
@@ -28,7 +30,22 @@ fn condition(rule: &Rule) -> String {
     let hold = format::duration(i64::from(rule.hold_seconds) * 1_000_000);
     match rule.condition.as_str() {
         "absent" => format!("silent for {hold}"),
-        word => format!("{word} {} for {hold}, clears at {}", rule.raise, rule.clear),
+        word => {
+            format!(
+                "{word} {} for {hold}, clears at {}",
+                limit(&rule.metric, rule.raise),
+                limit(&rule.metric, rule.clear)
+            )
+        }
+    }
+}
+
+/// A limit with the unit that a metric's name ends in (Prometheus's manner): a ratio reads as a share.
+fn limit(metric: &str, value: f64) -> String {
+    let unit = ["ratio", "seconds", "bytes", "celsius"].into_iter().find(|unit| metric.ends_with(&format!("_{unit}")));
+    match unit {
+        Some(unit) => format::measure(value, unit),
+        None => value.to_string(),
     }
 }
 
@@ -43,46 +60,43 @@ fn columns() -> Vec<Column<Rule>> {
         Column::new("Series", series).class("font-mono text-sm text-ink-2"),
         Column::new("Raised when", condition).at(Slot::Detail),
         Column::new("Severity", |rule: &Rule| rule.severity.clone())
-            .cell(|rule| html! { <Tag tone={if rule.severity == "bad" { Tone::Bad } else { Tone::Warn }}>{ sentence(&rule.severity) }</Tag> })
+            .cell(|rule| html! { <Tag tone={if rule.severity == "bad" { Tone::Bad } else { Tone::Warn }}>{ words::severity(&rule.severity) }</Tag> })
             .at(Slot::Value),
-        Column::new("Notifies", |rule: &Rule| rule.notify.join(", ")).class("text-ink-2"),
-        Column::new("State", |rule: &Rule| if rule.paused { "paused" } else { "watching" }.into()).cell(|rule| html! { <Tag>{ if rule.paused { "Paused" } else { "Watching" } }</Tag> }).at(Slot::Meta),
+        Column::new("Notifies", |rule: &Rule| {
+            if rule.notify.is_empty() { "nobody: shown here only".into() } else { rule.notify.join(", ") }
+        })
+        .fill()
+        .class("text-ink-2"),
+        Column::new("State", |rule: &Rule| if rule.paused { "Paused" } else { "Watching" }.into())
+            .class("text-ink-2")
+            .at(Slot::Meta),
     ]
 }
 
 /// The page.
 #[component]
 pub fn Rules() -> Html {
+    let may = use_session().may("pulse.rule.write");
     let rules = use_resource::<List<Rule>>(Some("/api/pulse/rules".into()), &["table:rules"]);
     let columns = use_memo((), |()| columns());
-    let rows = use_memo(rules.data.as_ref().map(|list| Rc::as_ptr(list) as usize), |_| {
-        rules.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()
-    });
-    let open = use_state(|| None::<Option<Rc<Rule>>>);
-    let on_open = {
-        let open = open.setter();
-        use_callback((), move |rule: Rule, ()| open.set(Some(Some(Rc::new(rule)))))
-    };
-    let create = {
-        let open = open.setter();
-        Callback::from(move |_: MouseEvent| open.set(Some(None)))
-    };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
-    };
-    let actions = html! { <span data-create="true" onclick={create.clone()}><Button kind={Kind::Primary} class="p">{ "New rule" }<kbd class="kbd ml-1 hidden md:inline">{ "C" }</kbd></Button></span> };
+    let rows = use_rows(&rules, (), |_, ()| true);
+    let opened = use_opened::<Rule>();
+    let (making, make, made) = use_flag();
+    let actions = html! { if may { <NewButton label="New rule" onclick={make.clone()} /> } };
     let empty = html! {
         <Empty title="No rules yet" text="A rule watches a series and tells people when it leaves its limits.">
-            <Button kind={Kind::Primary} onclick={create}>{ "New rule" }</Button>
+            if may { <Button kind={Kind::Primary} onclick={make.reform(|_: MouseEvent| ())}>{ "New rule" }</Button> }
         </Empty>
     };
     html! {
         <>
             <Toolbar {actions}><Tabs /></Toolbar>
-            { loaded(&rules, 6, |_| html! { <DataTable<Rule> {rows} {columns} name="Rules" {on_open} {empty} /> }) }
-            if let Some(rule) = &*open {
-                <Editor rule={rule.clone()} on_close={close} on_done={rules.reload.clone()} />
+            { listed(&rules, 6, |_| html! { <DataTable<Rule> {rows} {columns} name="Rules" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
+            if making {
+                <Editor rule={None::<Rc<Rule>>} on_close={made} on_done={rules.reload.clone()} />
+            }
+            if let Some(rule) = &opened.row {
+                <Editor rule={Some(rule.clone())} on_close={opened.close.clone()} on_done={rules.reload.clone()} />
             }
         </>
     }
@@ -206,79 +220,40 @@ struct EditorProps {
 
 #[component]
 fn Editor(props: &EditorProps) -> Html {
-    let toast = use_toast();
     let known = use_resource::<List<Series>>(Some("/api/pulse/series".into()), &[]);
-    let form = use_state(|| Form::of(props.rule.as_deref()));
+    let form = use_form(|| Form::of(props.rule.as_deref()));
     let wrong = use_state(|| None::<(&'static str, String)>);
-    let busy = use_state_eq(|| false);
-    let error = use_state(|| None::<Failure>);
-    let removing = use_state_eq(|| false);
+    let sending = use_sending(&props.on_close, &props.on_done);
+    let (removing, ask, keep) = use_flag();
     let id = props.rule.as_ref().map(|rule| rule.id);
+    let path = id.map_or_else(|| "/api/pulse/rules".to_owned(), |id| format!("/api/pulse/rules/{id}"));
 
-    let call = {
-        let (busy, error) = (busy.clone(), error.clone());
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |(method, path, body, done): (Method, String, Option<Rule>, &'static str)| {
-            let (busy, error, toast) = (busy.clone(), error.clone(), toast.clone());
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            busy.set(true);
-            wasm_bindgen_futures::spawn_local(async move {
-                let answer = match body {
-                    Some(body) => api::send::<Done>(method, &path, &body).await,
-                    None => api::act::<Done>(method, &path).await,
-                };
-                busy.set(false);
-                match answer {
-                    Ok(_) => {
-                        toast.ok(done);
-                        on_done.emit(());
-                        on_close.emit(());
-                    }
-                    Err(failure) => error.set(Some(failure)),
-                }
-            });
-        })
-    };
     let submit = {
-        let (form, wrong, call) = (form.clone(), wrong.clone(), call.clone());
+        let (form, wrong, sending, path) = (form.clone(), wrong.clone(), sending.clone(), path.clone());
         Callback::from(move |()| match form.request(id.unwrap_or_else(api::new_id)) {
             Err(problem) => wrong.set(Some(problem)),
             Ok(rule) => {
                 wrong.set(None);
-                match id {
-                    Some(id) => call.emit((Method::PUT, format!("/api/pulse/rules/{id}"), Some(rule), "Rule changed")),
-                    None => call.emit((Method::POST, "/api/pulse/rules".to_owned(), Some(rule), "Rule made")),
-                }
+                let (method, done) =
+                    if id.is_some() { (Method::PUT, "Rule changed") } else { (Method::POST, "Rule made") };
+                sending.send(method, path.clone(), rule, done);
             }
         })
     };
-    let ask = |value: bool| {
-        let removing = removing.clone();
-        Callback::from(move |()| removing.set(value))
-    };
-    if *removing {
-        let remove = Callback::from(move |()| {
-            if let Some(id) = id {
-                call.emit((Method::DELETE, format!("/api/pulse/rules/{id}"), None, "Rule removed"));
-            }
-        });
+    if removing {
+        let remove = {
+            let sending = sending.clone();
+            Callback::from(move |()| sending.act(Method::DELETE, path.clone(), "Rule removed"))
+        };
         return html! {
-            <Confirm title="Remove the rule" verb="Remove" busy={*busy} on_confirm={remove} on_close={ask(false)}>
+            <Confirm title="Remove the rule" verb="Remove" busy={sending.busy} error={sending.error.clone()} on_confirm={remove} on_close={keep}>
                 { "Nobody is told any more when its series leaves the limits. Open alerts of it are resolved." }
             </Confirm>
         };
     }
-    let set = |change: fn(&mut Form, String)| {
-        let form = form.clone();
-        Callback::from(move |text: String| {
-            let mut next = (*form).clone();
-            change(&mut next, text);
-            form.set(next);
-        })
-    };
     let failure = |field: &str| {
         let own = wrong.as_ref().filter(|(name, _)| *name == field).map(|(_, message)| message.clone());
-        own.or_else(|| error.as_ref().and_then(|error| error.field(field)))
+        own.or_else(|| sending.field(field))
     };
     let mut metrics: Vec<String> = known
         .data
@@ -291,46 +266,36 @@ fn Editor(props: &EditorProps) -> Html {
         list.items.iter().find(|series| series.metric == form.metric.trim()).map(|series| series.unit.clone())
     });
     let limits = form.condition != "absent";
-    let toggle = {
-        let form = form.clone();
-        Callback::from(move |paused| form.set(Form { paused, ..(*form).clone() }))
-    };
-    let footer = html! {
-        <>
-            if id.is_some() { <span class="mr-auto"><Button kind={Kind::Danger} onclick={ask(true).reform(|_: MouseEvent| ())}>{ "Remove…" }</Button></span> }
-            <Button onclick={props.on_close.reform(|_: MouseEvent| ())}>{ "Cancel" }</Button>
-            <Button kind={Kind::Primary} submit=true busy={*busy}>{ if id.is_some() { "Save" } else { "Make rule" } }</Button>
-        </>
+    let extra = html! {
+        if id.is_some() { <Button kind={Kind::Danger} onclick={ask.reform(|_: MouseEvent| ())}>{ "Remove…" }</Button> }
     };
     html! {
-        <Dialog title={if id.is_some() { "Rule" } else { "New rule" }} on_close={props.on_close.clone()} on_submit={submit} {footer}>
+        <FormDialog title={if id.is_some() { "Rule" } else { "New rule" }} verb={if id.is_some() { "Save" } else { "Make rule" }} sending={sending.clone()}
+            on_close={props.on_close.clone()} on_submit={submit} {extra}>
             <datalist id="metrics">{ for metrics.into_iter().map(|metric| html! { <option value={metric} /> }) }</datalist>
             <div class="grid gap-3 md:grid-cols-2">
-                <Field label="Name" error={failure("name")}><Input name="name" value={form.name.clone()} on={set(|form, text| form.name = text)} /></Field>
+                <Field label="Name" error={failure("name")}><Input name="name" value={form.name.clone()} on={form.on(|form, text| form.name = text)} /></Field>
                 <Field label="Metric" error={failure("metric")} hint={unit.map(|unit| AttrValue::from(format!("Unit: {unit}")))}>
-                    <Input name="metric" list="metrics" value={form.metric.clone()} on={set(|form, text| form.metric = text)} invalid={failure("metric").is_some()} />
+                    <Input name="metric" list="metrics" value={form.metric.clone()} on={form.on(|form, text| form.metric = text)} invalid={failure("metric").is_some()} />
                 </Field>
                 <Field label="Only with these labels" class="md:col-span-2" error={failure("labels")} hint="name=value, one a line; empty: all">
-                    <TextArea rows=2 mono=true value={form.labels.clone()} on={set(|form, text| form.labels = text)} />
+                    <TextArea rows=2 mono=true value={form.labels.clone()} on={form.on(|form, text| form.labels = text)} />
                 </Field>
                 <Field label="Raised when it is">
-                    <Pick name="condition" value={form.condition.clone()} on={set(|form, text| form.condition = text)} options={[("above", "Above"), ("below", "Below"), ("absent", "Silent")].map(|(value, label)| (value.into(), label.into())).to_vec()} />
+                    <Pick name="condition" value={form.condition.clone()} on={form.on(|form, text| form.condition = text)} options={options(&[("above", "Above"), ("below", "Below"), ("absent", "Silent")])} />
                 </Field>
-                <Field label="For, seconds" error={failure("hold_seconds")}><Input name="hold" mode="numeric" value={form.hold.clone()} on={set(|form, text| form.hold = text)} /></Field>
+                <Field label="For, seconds" error={failure("hold_seconds")}><Input name="hold" mode="numeric" value={form.hold.clone()} on={form.on(|form, text| form.hold = text)} /></Field>
                 if limits {
-                    <Field label="Limit" error={failure("raise")} hint="In the series' own unit: a ratio of 90 % is 0.9"><Input name="raise" mode="decimal" value={form.raise.clone()} on={set(|form, text| form.raise = text)} /></Field>
-                    <Field label="Clears at" error={failure("clear")} hint="As the limit, if empty"><Input name="clear" mode="decimal" value={form.clear.clone()} on={set(|form, text| form.clear = text)} /></Field>
+                    <Field label="Limit" error={failure("raise")} hint="In the series' own unit: a ratio of 90 % is 0.9"><Input name="raise" mode="decimal" value={form.raise.clone()} on={form.on(|form, text| form.raise = text)} /></Field>
+                    <Field label="Clears at" error={failure("clear")} hint="As the limit, if empty"><Input name="clear" mode="decimal" value={form.clear.clone()} on={form.on(|form, text| form.clear = text)} /></Field>
                 }
-                <Field label="Severity"><Pick value={form.severity.clone()} on={set(|form, text| form.severity = text)} options={vec![("warn".into(), "Warning".into()), ("bad".into(), "Bad".into())]} /></Field>
-                <Field label="Escalate after, minutes" error={failure("escalate_after")} hint="Empty: never"><Input mode="numeric" value={form.escalate_after.clone()} on={set(|form, text| form.escalate_after = text)} /></Field>
-                <Field label="Notify" error={failure("notify")} hint="mail:name@example.org or webhook:https://…, one a line"><TextArea rows=2 value={form.notify.clone()} on={set(|form, text| form.notify = text)} /></Field>
-                <Field label="Then notify" error={failure("escalate_to")} hint="If nobody acknowledged"><TextArea rows=2 value={form.escalate_to.clone()} on={set(|form, text| form.escalate_to = text)} /></Field>
-                <Toggle checked={form.paused} on={toggle} label="Paused" />
+                <Field label="Severity"><Pick value={form.severity.clone()} on={form.on(|form, text| form.severity = text)} options={options(&[("warn", "Warning"), ("bad", "Critical")])} /></Field>
+                <Field label="Escalate after, minutes" error={failure("escalate_after")} hint="Empty: never"><Input mode="numeric" value={form.escalate_after.clone()} on={form.on(|form, text| form.escalate_after = text)} /></Field>
+                <Field label="Notify" error={failure("notify")} hint="mail:name@example.org or webhook:https://…, one a line"><TextArea rows=2 value={form.notify.clone()} on={form.on(|form, text| form.notify = text)} /></Field>
+                <Field label="Then notify" error={failure("escalate_to")} hint="If nobody acknowledged"><TextArea rows=2 value={form.escalate_to.clone()} on={form.on(|form, text| form.escalate_to = text)} /></Field>
+                <Toggle checked={form.paused} on={form.on(|form, paused| form.paused = paused)} label="Paused" />
             </div>
-            if let Some(error) = error.as_ref().filter(|error| !error.blames_fields()) {
-                <p role="alert" class="mt-3 text-sm text-bad-ink">{ sentence(&error.to_string()) }</p>
-            }
-        </Dialog>
+        </FormDialog>
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     api::Failure,
-    components::{Ago, Dot, Icon, Tone},
+    components::{Ago, Dot, Icon, Menu, Tone},
     data::use_resource,
     format,
     route::Route,
@@ -20,6 +20,8 @@ pub struct BarProps {
     pub route: Route,
     /// Opens the palette.
     pub open_palette: Callback<()>,
+    /// Opens the sheet of keys.
+    pub open_help: Callback<()>,
 }
 
 /// The bar.
@@ -41,7 +43,7 @@ pub fn Bar(props: &BarProps) -> Html {
                 <Icon name="search" class="size-4 md:hidden" />
             </button>
             if session.fleet() { <FleetBadge /> } else { <SyncBadge /> }
-            <Me />
+            <Me open_help={props.open_help.clone()} />
         </header>
     }
 }
@@ -98,23 +100,16 @@ fn FleetBadge() -> Html {
     }
 }
 
+/// Properties of [`Me`].
+#[derive(Properties, PartialEq)]
+struct MeProps {
+    open_help: Callback<()>,
+}
+
 #[component]
-fn Me() -> Html {
+fn Me(props: &MeProps) -> Html {
     let session = use_session();
-    let open = use_state_eq(|| false);
     let theme = use_state_eq(Theme::chosen);
-    let set = |value: bool| {
-        let open = open.clone();
-        Callback::from(move |_: MouseEvent| open.set(value))
-    };
-    let on_key = {
-        let open = open.clone();
-        Callback::from(move |event: KeyboardEvent| {
-            if event.key() == "Escape" {
-                open.set(false);
-            }
-        })
-    };
     let change = {
         let theme = theme.clone();
         Callback::from(move |_: MouseEvent| {
@@ -125,25 +120,17 @@ fn Me() -> Html {
     };
     let item = "flex w-full items-center gap-2.5 rounded-sm px-2 py-1.5 text-left hover:bg-line-2";
     html! {
-        <div class="relative shrink-0" onkeydown={on_key}>
-            <button type="button" aria-haspopup="true" aria-expanded={open.to_string()} aria-label={format!("{}: account, theme, sign out", session.me.name)}
-                onclick={set(!*open)} class="grid size-[26px] place-items-center rounded-full bg-accent-soft text-xs font-semibold text-accent">
-                { format::initials(&session.me.name) }
-            </button>
-            if *open {
-                <button type="button" tabindex="-1" aria-label="Close" class="fixed inset-0 z-30 cursor-default!" onclick={set(false)} />
-                <div class="absolute right-0 z-40 mt-2 w-60 rounded-lg border border-line bg-raised p-1.5 shadow-lg">
-                    <div class="border-b border-line-2 px-2 pt-1 pb-2">
-                        <b class="block truncate font-semibold">{ &session.me.name }</b>
-                        <span class="block truncate text-sm text-ink-3">{ &session.me.email }{ " · " }{ &session.me.role }</span>
-                    </div>
-                    <div class="pt-1.5" onclick={set(false)}>
-                        <Link<Route> to={Route::Account} classes={item}><Icon name="key" />{ "My account" }</Link<Route>>
-                    </div>
-                    <button type="button" class={item} onclick={change}><Icon name="sun" />{ theme.label() }</button>
-                    <button type="button" class={item} onclick={session.sign_out.reform(|_: MouseEvent| ())}><Icon name="out" />{ "Sign out" }</button>
-                </div>
-            }
-        </div>
+        <Menu label={format!("{}: account, theme, sign out", session.me.name)} once=true panel="right-0 w-60"
+            class="grid size-[26px] place-items-center rounded-full bg-accent-soft text-xs font-semibold text-accent"
+            button={html! { { format::initials(&session.me.name) } }}>
+            <div class="border-b border-line-2 px-2 pt-1 pb-2">
+                <b class="block truncate font-semibold">{ &session.me.name }</b>
+                <span class="block truncate text-sm text-ink-3">{ &session.me.email }{ " · " }{ &session.me.role }</span>
+            </div>
+            <div class="pt-1.5"><Link<Route> to={Route::Account} classes={item}><Icon name="key" />{ "My account" }</Link<Route>></div>
+            <button type="button" class={item} onclick={change}><Icon name="sun" />{ theme.label() }</button>
+            <button type="button" data-closes="true" class={classes!(item, "hidden!", "md:flex!")} onclick={props.open_help.reform(|_: MouseEvent| ())}><Icon name="keyboard" />{ "Keyboard" }<kbd class="kbd ml-auto">{ "?" }</kbd></button>
+            <button type="button" class={item} onclick={session.sign_out.reform(|_: MouseEvent| ())}><Icon name="out" />{ "Sign out" }</button>
+        </Menu>
     }
 }

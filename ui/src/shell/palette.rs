@@ -3,8 +3,9 @@
 use super::rail::places;
 use crate::{
     api::{self, Done, List, escape},
-    components::{Icon, use_toast},
-    data::{use_resource, use_settled},
+    components::{Icon, status::sentence, use_toast},
+    data::{Resource, use_resource, use_settled},
+    format,
     route::Route,
     session::use_session,
     theme::Theme,
@@ -12,7 +13,8 @@ use crate::{
 use gloo_net::http::Method;
 use sent_contract::{
     capital::{Account, Entry},
-    fleet::BoxRow,
+    fleet::{BoxRow, FleetEntry, Organization},
+    pulse::Host,
 };
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlDialogElement, HtmlInputElement};
@@ -24,26 +26,41 @@ use yew_router::prelude::*;
 pub struct PaletteProps {
     /// Done, or thought better of it.
     pub on_close: Callback<()>,
+    /// Opens the sheet of keys.
+    pub open_help: Callback<()>,
 }
 
 #[derive(Clone, PartialEq)]
 enum Deed {
-    Go(Route, String),
+    /// A page, with one filter of its address if the value is not empty.
+    Go(Route, &'static str, String),
     SyncNow,
     Theme,
+    Help,
     SignOut,
 }
 
 #[derive(Clone, PartialEq)]
 struct Item {
+    group: &'static str,
     icon: &'static str,
     name: String,
     note: String,
     deed: Deed,
 }
 
-fn item(icon: &'static str, name: impl Into<String>, note: impl Into<String>, deed: Deed) -> Item {
-    Item { icon, name: name.into(), note: note.into(), deed }
+fn item(group: &'static str, icon: &'static str, name: impl Into<String>, note: impl Into<String>, deed: Deed) -> Item {
+    Item { group, icon, name: name.into(), note: note.into(), deed }
+}
+
+fn go(route: Route) -> Deed {
+    Deed::Go(route, "", String::new())
+}
+
+/// Whether every word that was typed is somewhere in the text.
+fn matches(text: &str, wanted: &str) -> bool {
+    let text = text.to_lowercase();
+    wanted.split_whitespace().all(|word| text.contains(word))
 }
 
 /// The palette.
@@ -71,59 +88,71 @@ pub fn Palette(props: &PaletteProps) -> Html {
     let asked = use_settled(text.trim().to_owned(), 120);
     let ask = |on: bool, path: String| (on && asked.chars().count() >= 2).then_some(path);
     let boxes = use_resource::<List<BoxRow>>(ask(fleet, format!("/api/fleet/boxes?q={}&limit=6", escape(&asked))), &[]);
+    let posted =
+        use_resource::<List<FleetEntry>>(ask(fleet, format!("/api/fleet/entries?q={}&limit=5", escape(&asked))), &[]);
+    let customers = use_resource::<List<Organization>>(fleet.then(|| "/api/fleet/organizations".to_owned()), &[]);
     let entries =
         use_resource::<List<Entry>>(ask(!fleet, format!("/api/capital/entries?q={}&limit=5", escape(&asked))), &[]);
-    let accounts = use_resource::<List<Account>>((!fleet).then(|| "/api/capital/accounts".to_owned()), &[]);
+    let may = |right: &str, path: &str| (!fleet && session.may(right)).then(|| path.to_owned());
+    let accounts = use_resource::<List<Account>>(may("capital.account.read", "/api/capital/accounts"), &[]);
+    let hosts = use_resource::<List<Host>>(may("pulse.read", "/api/pulse/hosts"), &[]);
 
     let wanted = text.trim().to_lowercase();
-    let mut items: Vec<Item> =
-        fixed(fleet).into_iter().filter(|item| item.name.to_lowercase().contains(&wanted)).collect();
+    let mut items: Vec<Item> = fixed(fleet).into_iter().filter(|item| matches(&item.name, &wanted)).collect();
     if wanted.chars().count() >= 2 {
-        if let Some(boxes) = &boxes.data {
-            items.extend(boxes.items.iter().map(|row| {
-                item(
-                    "box",
-                    &row.name,
-                    format!("{} · {}", row.organization.name, row.status.cause),
-                    Deed::Go(Route::Machine { id: row.id.to_string() }, String::new()),
-                )
-            }));
-        }
-        if let Some(accounts) = &accounts.data {
-            let found = accounts.items.iter().filter(|account| account.name.to_lowercase().contains(&wanted));
-            items.extend(found.take(6).map(|account| {
-                item("accounts", &account.name, "its entries", Deed::Go(Route::Journal, account.name.clone()))
-            }));
-        }
-        if let Some(entries) = &entries.data {
-            items.extend(entries.items.iter().map(|entry| {
-                item(
-                    "journal",
-                    format!("{} {}", entry.number, entry.description),
-                    crate::format::plain_date(&entry.date),
-                    Deed::Go(Route::Entry { id: entry.id.to_string() }, String::new()),
-                )
-            }));
-        }
+        items.extend(found(&boxes, 6, |row| {
+            let name = format!("{} {}", row.name, row.organization.name);
+            let note = format!("{} · {}", row.organization.name, sentence(&row.status.cause));
+            let deed = go(Route::Machine { id: row.id.to_string() });
+            matches(&format!("{name} {}", row.branch.name), &wanted)
+                .then(|| item("Boxes", "box", &row.name, note, deed))
+        }));
+        items.extend(found(&customers, 4, |row| {
+            let deed = Deed::Go(Route::Boxes, "organization", row.id.to_string());
+            let note = format::counted(row.boxes.total, "box", "boxes");
+            matches(&row.name, &wanted).then(|| item("Customers", "customers", &row.name, note, deed))
+        }));
+        items.extend(found(&accounts, 6, |account| {
+            let deed = Deed::Go(Route::Journal, "account", account.name.clone());
+            let note = account.code.clone().unwrap_or_default();
+            let text = format!("{} {note}", account.name);
+            matches(&text, &wanted).then(|| item("Accounts", "accounts", &account.name, note, deed))
+        }));
+        items.extend(found(&entries, 5, |entry| {
+            let deed = go(Route::Entry { id: entry.id.to_string() });
+            let note = format!("{} · {}", entry.number, format::plain_date(&entry.date));
+            Some(item("Entries", "journal", &entry.description, note, deed))
+        }));
+        items.extend(found(&posted, 5, |entry| {
+            let deed = Deed::Go(Route::Entries, "q", entry.number.clone());
+            let note = format!("{} · {}", entry.number, entry.box_ref.name);
+            Some(item("Entries", "journal", &entry.description, note, deed))
+        }));
+        items.extend(found(&hosts, 4, |host| {
+            let deed = Deed::Go(Route::Charts, "host", host.name.clone());
+            let note = sentence(&host.status.cause);
+            matches(&host.name, &wanted).then(|| item("Hosts", "pulse", &host.name, note, deed))
+        }));
     }
     let here = (*at).min(items.len().saturating_sub(1));
 
     let act = {
-        let on_close = props.on_close.clone();
+        let (on_close, open_help) = (props.on_close.clone(), props.open_help.clone());
         let sign_out = session.sign_out.clone();
         Callback::from(move |deed: Deed| {
             on_close.emit(());
             match deed {
-                Deed::Go(route, account) => {
+                Deed::Go(route, name, value) => {
                     if let Some(navigator) = &navigator {
-                        if account.is_empty() {
+                        if value.is_empty() {
                             navigator.push(&route);
                         } else {
                             // A pair of texts always serialises.
-                            let _ = navigator.push_with_query(&route, &[("account", account)]);
+                            let _ = navigator.push_with_query(&route, &[(name, value)]);
                         }
                     }
                 }
+                Deed::Help => open_help.emit(()),
                 Deed::Theme => Theme::chosen().next().choose(),
                 Deed::SignOut => sign_out.emit(()),
                 Deed::SyncNow => {
@@ -180,11 +209,14 @@ pub fn Palette(props: &PaletteProps) -> Html {
             <div class="flex items-center gap-2.5 border-b border-line-2 px-3.5 text-ink-3">
                 <Icon name="search" />
                 <input ref={input} {oninput} {onkeydown} value={(*text).clone()} role="combobox" aria-expanded="true" aria-controls="palette-list"
-                    aria-activedescendant={format!("palette-{here}")} placeholder={if fleet { "A page, an action, a box…" } else { "A page, an action, an account, an entry…" }}
+                    aria-activedescendant={format!("palette-{here}")} placeholder={if fleet { "A page, an action, a box, a customer, an entry…" } else { "A page, an action, an account, an entry…" }}
                     autocomplete="off" spellcheck="false" class="h-11 w-full bg-transparent text-[14px] text-ink outline-none" />
             </div>
             <ul id="palette-list" role="listbox" class="max-h-[min(24rem,60dvh)] overflow-auto p-1.5">
                 for (i, item) in items.iter().enumerate() {
+                    if i == 0 || items[i - 1].group != item.group {
+                        <li key={item.group} role="presentation" class="px-2 pt-2 pb-1 text-xs font-semibold text-ink-3 first:pt-0.5">{ item.group }</li>
+                    }
                     <li key={i} id={format!("palette-{i}")} role="option" aria-selected={(i == here).to_string()}
                         onclick={let (act, deed) = (act.clone(), item.deed.clone()); Callback::from(move |_: MouseEvent| act.emit(deed.clone()))}
                         class={classes!("flex", "cursor-pointer", "items-center", "gap-2.5", "rounded-sm", "px-2", "py-1.5", if i == here { "bg-accent-soft text-accent" } else { "hover:bg-line-2" })}>
@@ -202,18 +234,44 @@ pub fn Palette(props: &PaletteProps) -> Html {
 }
 
 fn fixed(fleet: bool) -> Vec<Item> {
-    let go = |route: Route| Deed::Go(route, String::new());
-    let mut items: Vec<Item> = places(fleet).map(|(route, icon, name)| item(icon, name, "page", go(route))).collect();
+    let mut items: Vec<Item> = places(fleet)
+        .map(|place| {
+            item("Pages", place.icon, place.name, format!("G {}", place.key.to_uppercase()), go(place.route.clone()))
+        })
+        .collect();
+    let page = |icon, name, route| item("Pages", icon, name, "", go(route));
+    let deed = |icon, name, deed| item("Actions", icon, name, "", deed);
     if !fleet {
-        items.push(item("plus", "New journal entry", "action", go(Route::NewEntry)));
-        items.push(item("journal", "Import entries from CSV", "action", go(Route::Import)));
-        items.push(item("pulse", "Charts", "page", go(Route::Charts)));
-        items.push(item("pulse", "Checks", "page", go(Route::Checks)));
-        items.push(item("bell", "Alert rules", "page", go(Route::Rules)));
-        items.push(item("sync", "Sync now", "action", Deed::SyncNow));
+        items.push(page("pulse", "Charts", Route::Charts));
+        items.push(page("pulse", "Checks", Route::Checks));
+        items.push(page("bell", "Alert rules", Route::Rules));
     }
-    items.push(item("key", "My account", "page", go(Route::Account)));
-    items.push(item("sun", "Change theme", "action", Deed::Theme));
-    items.push(item("out", "Sign out", "action", Deed::SignOut));
+    items.push(page("key", "My account", Route::Account));
+    if !fleet {
+        items.push(deed("plus", "New journal entry", go(Route::NewEntry)));
+        items.push(deed("journal", "Import entries from CSV", go(Route::Import)));
+        items.push(deed("sync", "Sync now", Deed::SyncNow));
+    }
+    items.push(deed("sun", "Change theme", Deed::Theme));
+    items.push(deed("keyboard", "Keyboard shortcuts", Deed::Help));
+    items.push(deed("out", "Sign out", Deed::SignOut));
     items
+}
+
+/// The first few rows of an answer that make an item.
+fn found<T>(list: &Resource<List<T>>, most: usize, make: impl Fn(&T) -> Option<Item>) -> Vec<Item> {
+    let rows = list.data.as_ref().map(|list| list.items.as_slice()).unwrap_or_default();
+    rows.iter().filter_map(make).take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn words_are_found_in_any_order() {
+        assert!(matches("Assets:Bank:Checking 1200", "check bank"));
+        assert!(matches("anything", ""));
+        assert!(!matches("Journal", "journal entry"));
+    }
 }

@@ -10,37 +10,43 @@ use sent_contract::{fleet::BoxCounts, fleet::Quarantined, pulse::Alert};
 use yew::prelude::*;
 use yew_router::prelude::*;
 
-struct Place {
-    route: Route,
-    icon: &'static str,
-    name: &'static str,
+/// A page of the rail.
+pub struct Place {
+    /// Where it is.
+    pub route: Route,
+    /// Its picture.
+    pub icon: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// `g` and then this goes there.
+    pub key: char,
 }
 
-const fn place(route: Route, icon: &'static str, name: &'static str) -> Place {
-    Place { route, icon, name }
+const fn place(route: Route, icon: &'static str, name: &'static str, key: char) -> Place {
+    Place { route, icon, name, key }
 }
 
 const BOX: [(&str, &[Place]); 4] = [
-    ("", &[place(Route::Home, "home", "Home")]),
+    ("", &[place(Route::Home, "home", "Home", 'h')]),
     (
         "Business",
         &[
-            place(Route::Journal, "journal", "Journal"),
-            place(Route::Accounts, "accounts", "Accounts"),
-            place(Route::TrialBalance, "balance", "Trial balance"),
+            place(Route::Journal, "journal", "Journal", 'j'),
+            place(Route::Accounts, "accounts", "Accounts", 'a'),
+            place(Route::TrialBalance, "balance", "Trial balance", 't'),
         ],
     ),
     (
         "Security & infrastructure",
-        &[place(Route::Hosts, "pulse", "Monitoring"), place(Route::Alerts, "bell", "Alerts")],
+        &[place(Route::Hosts, "pulse", "Monitoring", 'm'), place(Route::Alerts, "bell", "Alerts", 'l')],
     ),
     (
         "Box",
         &[
-            place(Route::Sync, "sync", "Sync"),
-            place(Route::Audit, "audit", "Audit"),
-            place(Route::Users, "users", "Users"),
-            place(Route::Settings, "settings", "Settings"),
+            place(Route::Sync, "sync", "Sync", 's'),
+            place(Route::Audit, "audit", "Audit", 'd'),
+            place(Route::Users, "users", "Users", 'u'),
+            place(Route::Settings, "settings", "Settings", ','),
         ],
     ),
 ];
@@ -49,20 +55,20 @@ const FLEET: [(&str, &[Place]); 2] = [
     (
         "",
         &[
-            place(Route::Boxes, "box", "Boxes"),
-            place(Route::Customers, "customers", "Customers"),
-            place(Route::Alerts, "bell", "Alerts"),
-            place(Route::Entries, "journal", "Entries"),
-            place(Route::Proposals, "proposal", "Proposals"),
-            place(Route::Quarantine, "quarantine", "Quarantine"),
+            place(Route::Boxes, "box", "Boxes", 'b'),
+            place(Route::Customers, "customers", "Customers", 'c'),
+            place(Route::Alerts, "bell", "Alerts", 'l'),
+            place(Route::Entries, "journal", "Entries", 'e'),
+            place(Route::Proposals, "proposal", "Proposals", 'p'),
+            place(Route::Quarantine, "quarantine", "Quarantine", 'q'),
         ],
     ),
     (
         "Fleet",
         &[
-            place(Route::Audit, "audit", "Audit"),
-            place(Route::Users, "users", "Users"),
-            place(Route::Settings, "settings", "Settings"),
+            place(Route::Audit, "audit", "Audit", 'd'),
+            place(Route::Users, "users", "Users", 'u'),
+            place(Route::Settings, "settings", "Settings", ','),
         ],
     ),
 ];
@@ -74,12 +80,9 @@ fn groups(fleet: bool) -> &'static [(&'static str, &'static [Place])] {
     if fleet { &FLEET } else { &BOX }
 }
 
-/// Every page of this face by name and icon, for the palette.
-pub fn places(fleet: bool) -> impl Iterator<Item = (Route, &'static str, &'static str)> {
-    groups(fleet)
-        .iter()
-        .flat_map(|(_, places)| places.iter())
-        .map(|place| (place.route.clone(), place.icon, place.name))
+/// Every page of this face.
+pub fn places(fleet: bool) -> impl Iterator<Item = &'static Place> {
+    groups(fleet).iter().flat_map(|(_, places)| places.iter())
 }
 
 #[component]
@@ -221,13 +224,29 @@ pub fn BottomBar() -> Html {
     };
     html! {
         <nav aria-label="Main" class="bottom flex border-t border-line bg-panel md:hidden">
-            for (route, icon, name) in places(fleet).filter(|(route, ..)| first.contains(route)) {
-                <Link<Route> classes={look(route == here)} to={route}><Icon name={icon} class="size-5" />{ name }</Link<Route>>
+            for place in places(fleet).filter(|place| first.contains(&place.route)) {
+                <Link<Route> classes={look(place.route == here)} to={place.route.clone()}><Icon name={place.icon} class="size-5" />{ place.name }</Link<Route>>
             }
             <button type="button" class={look(!first.contains(&here))} onclick={show}><Icon name="more" class="size-5" />{ "More" }</button>
             if *open {
                 <Dialog title="All pages" on_close={close}><div class="text-[15px]"><Places /></div></Dialog>
             }
         </nav>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_has_a_key_of_its_own() {
+        for fleet in [false, true] {
+            let mut keys: Vec<char> = places(fleet).map(|place| place.key).collect();
+            let all = keys.len();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), all);
+        }
     }
 }

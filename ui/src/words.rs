@@ -1,0 +1,166 @@
+//! What was done, in people's words. Actions are named by codes (`capital.entry.post`), which are what rights and filters
+//! speak of; a page says the words and keeps the code beside them. A code that is not listed here is taken apart, so that
+//! a new engine's actions read tolerably before anybody listed them.
+
+use std::borrow::Cow;
+
+/// Code, and what somebody did.
+const ACTIONS: &[(&str, &str)] = &[
+    ("audit.verify", "Verified the audit chain"),
+    ("box.backup", "Backed the box up"),
+    ("box.restore", "Restored the box"),
+    ("capital.account.create", "Made an account"),
+    ("capital.account.rename", "Renamed an account"),
+    ("capital.account.update", "Changed an account"),
+    ("capital.entry.import", "Imported entries"),
+    ("capital.entry.post", "Posted an entry"),
+    ("capital.entry.reverse", "Reversed an entry"),
+    ("capital.rate.set", "Set an exchange rate"),
+    ("fleet.account.create", "Made an account for a customer"),
+    ("fleet.action", "Acted on many boxes"),
+    ("fleet.box.command", "Sent a command to a box"),
+    ("fleet.box.desired", "Changed what a box should be"),
+    ("fleet.box.enrol", "Enrolled a box"),
+    ("fleet.box.revoke", "Revoked a box"),
+    ("fleet.branch.create", "Made a branch"),
+    ("fleet.claim.create", "Made a claim code"),
+    ("fleet.organization.create", "Made a customer"),
+    ("fleet.proposal.accept", "Accepted a proposal"),
+    ("fleet.proposal.refuse", "Refused a proposal"),
+    ("fleet.quarantine.retry", "Tried a quarantined transaction again"),
+    ("fleet.quarantine.skip", "Skipped a quarantined transaction"),
+    ("fleet.user.create", "Made a customer's user"),
+    ("me.password", "Changed the own password"),
+    ("me.totp.begin", "Began to set up the second factor"),
+    ("me.totp.confirm", "Set up the second factor"),
+    ("me.totp.remove", "Removed the second factor"),
+    ("pulse.alert.acknowledge", "Acknowledged an alert"),
+    ("pulse.alert.close", "Closed alerts"),
+    ("pulse.alert.evaluate", "Raised or resolved an alert"),
+    ("pulse.check.change", "Changed a check"),
+    ("pulse.check.create", "Made a check"),
+    ("pulse.check.delete", "Removed a check"),
+    ("pulse.check.run", "Ran a check now"),
+    ("pulse.check.state", "Saw a check change its state"),
+    ("pulse.check.update", "Changed a check"),
+    ("pulse.notification.attempt", "Notified people"),
+    ("pulse.rule.change", "Changed an alert rule"),
+    ("pulse.rule.create", "Made an alert rule"),
+    ("pulse.rule.delete", "Removed an alert rule"),
+    ("pulse.silence.create", "Silenced alerts"),
+    ("pulse.silence.delete", "Ended a silence"),
+    ("role.create", "Made a role"),
+    ("session.close", "Signed out"),
+    ("session.login", "Signed in"),
+    ("session.logout", "Signed out"),
+    ("session.open", "Signed in"),
+    ("sync.given_back", "Got back what a restore had lost"),
+    ("sync.given_back.apply", "Got back what a restore had lost"),
+    ("sync.now", "Asked for a sync"),
+    ("sync.reference.apply", "Took reference data from the cloud"),
+    ("token.create", "Made an API token"),
+    ("token.delete", "Ended an API token"),
+    ("token.remove", "Ended an API token"),
+    ("user.change", "Changed a user"),
+    ("user.create", "Made a user"),
+    ("user.password", "Changed a password"),
+    ("user.totp.begin", "Began to set up a second factor"),
+    ("user.totp.confirm", "Set up a second factor"),
+    ("user.totp.remove", "Removed a second factor"),
+    ("user.update", "Changed a user"),
+];
+
+/// The last word of a code, as something that was done.
+const VERBS: &[(&str, &str)] = &[
+    ("accept", "Accepted"),
+    ("apply", "Applied"),
+    ("change", "Changed"),
+    ("close", "Closed"),
+    ("create", "Made"),
+    ("delete", "Removed"),
+    ("import", "Imported"),
+    ("open", "Opened"),
+    ("post", "Posted"),
+    ("refuse", "Refused"),
+    ("remove", "Removed"),
+    ("rename", "Renamed"),
+    ("retry", "Retried"),
+    ("run", "Ran"),
+    ("set", "Set"),
+    ("skip", "Skipped"),
+    ("update", "Changed"),
+    ("write", "Changed"),
+];
+
+fn look(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
+    table.iter().find(|(code, _)| *code == name).map(|(_, words)| *words)
+}
+
+/// `capital.entry.post` as `Posted an entry`; `stock.item_group.create`, which is not listed, as `Made item group`.
+pub fn action(code: &str) -> Cow<'static, str> {
+    if let Some(words) = look(ACTIONS, code) {
+        return words.into();
+    }
+    let (rest, last) = code.rsplit_once('.').unwrap_or(("", code));
+    let noun = rest.split_once('.').map_or(rest, |(_, noun)| noun);
+    let noun = plain(noun);
+    match look(VERBS, last) {
+        Some(verb) if !noun.is_empty() => format!("{verb} {noun}").into(),
+        _ => crate::components::status::sentence(plain(&format!("{noun} {last}")).trim()).into(),
+    }
+}
+
+/// A table's or a column's name: `check_states` as `check states`.
+pub fn plain(name: &str) -> String {
+    name.replace(['_', '.'], " ")
+}
+
+/// A metric's name: `cpu_usage_ratio` as `Processor`, `http_requests_total` as `Http requests total`.
+pub fn metric(name: &str) -> String {
+    let known = match name {
+        "cpu_usage_ratio" => "Processor",
+        "memory_used_ratio" => "Memory",
+        "disk_used_ratio" => "Disk",
+        "check_up" => "Check up",
+        "check_latency_seconds" => "Check latency",
+        "ping_loss_ratio" => "Ping loss",
+        _ => return crate::components::status::sentence(&plain(name)),
+    };
+    known.to_owned()
+}
+
+/// How much an alert weighs.
+pub fn severity(word: &str) -> String {
+    match word {
+        "bad" => "Critical".to_owned(),
+        "warn" => "Warning".to_owned(),
+        other => crate::components::status::sentence(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn known_codes_have_their_words_and_others_are_taken_apart() {
+        assert_eq!(action("capital.entry.post"), "Posted an entry");
+        assert_eq!(action("stock.item_group.create"), "Made item group");
+        assert_eq!(action("optic.camera.wake"), "Camera wake");
+        assert_eq!(action("boot"), "Boot");
+    }
+
+    #[test]
+    fn codes_are_sorted_and_named_once() {
+        assert!(ACTIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(VERBS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_code_reads_as_something(code in "[a-z_]{1,8}(\\.[a-z_]{1,8}){0,3}") {
+            prop_assert!(!action(&code).contains('.'));
+        }
+    }
+}
