@@ -120,7 +120,7 @@ export class Chart {
             spanGaps: false,
             // Where no cursor stands, the newest value.
             value: (plot, value, series, at) => {
-              const shown = at == null ? plot.data[series].findLast((known) => known != null) : value;
+              const shown = at == null ? plot.data?.[series]?.findLast((known) => known != null) : value;
               return shown == null ? "—" : format(shown);
             },
           })),

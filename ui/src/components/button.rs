@@ -47,6 +47,9 @@ pub struct ButtonProps {
     pub children: Html,
 }
 
+/// The look of a plain button, for a link that stands among buttons.
+pub const LINK: &str = "inline-flex min-h-8 items-center justify-center gap-1.5 rounded-md border border-line bg-panel px-3 font-medium whitespace-nowrap text-ink hover:border-ink-3";
+
 /// A button.
 #[component]
 pub fn Button(props: &ButtonProps) -> Html {

@@ -17,7 +17,7 @@ use crate::{
 use gloo_net::http::Method;
 use sent_contract::{
     Uuid,
-    pulse::{Alert, Rule, Silence},
+    pulse::{Alert, Rule, Series, Silence},
 };
 use std::{collections::BTreeMap, rc::Rc};
 use yew::prelude::*;
@@ -40,22 +40,42 @@ pub fn state_tag(alert: &Alert) -> Html {
     html! { <Tag {tone}>{ sentence(&alert.state) }</Tag> }
 }
 
-fn columns() -> Vec<Column<Alert>> {
+/// Units of the series that alerts are about, by series.
+type Units = Rc<BTreeMap<String, String>>;
+
+/// An alert's value with the unit of its series, where that is known.
+fn value(alert: &Alert, units: &Units) -> String {
+    format::measure(alert.value, units.get(&alert.series).map_or("", String::as_str))
+}
+
+/// A word, or a dash where there is none.
+fn or_dash(text: String) -> Html {
+    if text.is_empty() {
+        html! { <span class="text-ink-3">{ "—" }</span> }
+    } else {
+        text.into()
+    }
+}
+
+fn columns(units: Units) -> Vec<Column<Alert>> {
     vec![
         Column::new("State", |alert: &Alert| alert.state.clone()).cell(state_tag).at(Slot::Value),
         Column::new("Alert", |alert: &Alert| alert.title.clone()).class("font-medium").fill().at(Slot::Title),
         Column::new("Severity", |alert: &Alert| words::severity(&alert.severity)).at(Slot::Detail),
         Column::new("Value", |alert: &Alert| alert.value.to_string())
             .num()
-            .cell(|alert| html! { format::measure(alert.value, "") }),
+            .cell(move |alert| value(alert, &units).into()),
         Column::new("Raised", |alert: &Alert| format::iso(alert.raised_at))
             .cell(|alert| html! { <Ago at={alert.raised_at} /> })
             .at(Slot::Meta),
         Column::new("Resolved", |alert: &Alert| alert.resolved_at.map(format::iso).unwrap_or_default())
             .cell(|alert| html! { <Ago at={alert.resolved_at} /> }),
         Column::new("Acknowledged by", |alert: &Alert| alert.acknowledged_by.clone().unwrap_or_default())
+            .cell(|alert| or_dash(alert.acknowledged_by.clone().unwrap_or_default()))
             .class("text-ink-2"),
-        Column::new("Notified", |alert: &Alert| alert.notifications.join("; ")).class("text-ink-3"),
+        Column::new("Notified", |alert: &Alert| alert.notifications.join("; "))
+            .cell(|alert| or_dash(alert.notifications.join("; ")))
+            .class("max-w-64! text-ink-3"),
     ]
 }
 
@@ -71,7 +91,12 @@ pub fn Alerts() -> Html {
     let silences =
         use_resource::<List<Silence>>(Some("/api/pulse/silences".into()), &["pulse.alerts", "table:silences"]);
     let rules = use_resource::<List<Rule>>(Some("/api/pulse/rules".into()), &["table:rules"]);
-    let columns = use_memo((), |()| columns());
+    let series = use_resource::<List<Series>>(Some("/api/pulse/series".into()), &[]);
+    let units: Units = use_memo(series.data.as_ref().map(|list| Rc::as_ptr(list) as usize), |_| {
+        let known = series.data.as_ref().map(|list| list.items.as_slice()).unwrap_or_default();
+        known.iter().map(|series| (series.id.clone(), series.unit.clone())).collect()
+    });
+    let columns = use_memo(units.clone(), |units| columns(units.clone()));
     let rows = use_rows(&alerts, (), |_, ()| true);
     let opened = use_opened::<Alert>();
     let silencing = use_state(|| None::<Option<Uuid>>);
@@ -116,7 +141,7 @@ pub fn Alerts() -> Html {
                 </div>
             }
             if let Some(alert) = &opened.row {
-                <Detail alert={alert.clone()} {may_silence} {may_acknowledge} {silence} on_close={opened.close.clone()} on_done={alerts.reload.clone()} />
+                <Detail alert={alert.clone()} value={value(alert, &units)} {may_silence} {may_acknowledge} {silence} on_close={opened.close.clone()} on_done={alerts.reload.clone()} />
             }
             if let Some(rule) = *silencing {
                 <SilenceDialog {rule} rules={known} on_close={stop} on_done={reload.clone()} />
@@ -157,6 +182,7 @@ fn Silenced(props: &SilencedProps) -> Html {
 #[derive(Properties, PartialEq)]
 struct DetailProps {
     alert: Rc<Alert>,
+    value: String,
     may_silence: bool,
     may_acknowledge: bool,
     silence: Callback<Option<Uuid>>,
@@ -187,7 +213,7 @@ fn Detail(props: &DetailProps) -> Html {
         <Dialog title={alert.title.clone()} on_close={props.on_close.clone()} on_submit={acknowledge} {footer}>
             <p class="mb-3 flex items-center gap-2">{ state_tag(alert) }<span class="text-ink-2">{ "since " }<Since at={alert.raised_at} /></span></p>
             <dl class="grid grid-cols-[8rem_minmax(0,1fr)] gap-y-1">
-                <dt class="text-ink-3">{ "Value" }</dt><dd class="tabular-nums">{ format::measure(alert.value, "") }</dd>
+                <dt class="text-ink-3">{ "Value" }</dt><dd class="tabular-nums">{ &props.value }</dd>
                 <dt class="text-ink-3">{ "Raised" }</dt><dd>{ format::absolute(alert.raised_at) }</dd>
                 if let Some(at) = alert.resolved_at { <dt class="text-ink-3">{ "Resolved" }</dt><dd>{ format::absolute(at) }</dd> }
                 if let Some(by) = &alert.acknowledged_by { <dt class="text-ink-3">{ "Acknowledged by" }</dt><dd>{ by }</dd> }

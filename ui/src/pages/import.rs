@@ -2,7 +2,7 @@
 
 use crate::{
     api::{self, Failure, with_query},
-    components::{Button, Card, Icon, Kind, Tag, Toggle, Tone, status::sentence, use_toast},
+    components::{Button, Card, Icon, Kind, Tag, Toggle, Tone, button::LINK, status::sentence, use_toast},
     csv, format,
     route::Route,
 };
@@ -117,7 +117,7 @@ pub fn Import() -> Html {
                     if report.dry_run {
                         <Button kind={Kind::Primary} busy={*busy} disabled={!ready} onclick={import}>{ format!("Import {}", format::counted(report.posted, "entry", "entries")) }</Button>
                     } else {
-                        <Link<Route> to={Route::Journal}><Button kind={Kind::Primary}>{ "Go to the journal" }</Button></Link<Route>>
+                        <Link<Route> to={Route::Journal} classes={LINK}>{ "Go to the journal" }</Link<Route>>
                     }
                 </div>
             } else if *busy {

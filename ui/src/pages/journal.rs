@@ -4,7 +4,7 @@ use crate::{
     api::with_query,
     components::{
         Ago, Button, Column, DataTable, Empty, Icon, Input, Kind, NewButton, Row, Search, Slot, Tag, Tone, Toolbar,
-        paged, use_search,
+        button::LINK, paged, use_search,
     },
     data::{use_pages, use_query},
     format,
@@ -138,7 +138,7 @@ pub fn Journal() -> Html {
     };
     let may_post = session.may("capital.entry.post");
     let new = html! { if may_post { <NewButton label="New entry" onclick={create} /> } };
-    let import = html! { if session.may("capital.entry.import") { <Link<Route> to={Route::Import}><Button>{ "Import" }</Button></Link<Route>> } };
+    let import = html! { if session.may("capital.entry.import") { <Link<Route> to={Route::Import} classes={LINK}>{ "Import" }</Link<Route>> } };
     let actions = html! { <><span class="hidden md:block">{ import.clone() }</span>{ new.clone() }</> };
     let empty = if filtered {
         html! { <Empty title="No entry matches" text="Loosen a filter, or clear them all."><Button onclick={clear.clone()}>{ "Clear filters" }</Button></Empty> }

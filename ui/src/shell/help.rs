@@ -35,7 +35,7 @@ fn group(title: &'static str, rows: Vec<(Vec<String>, String)>) -> Html {
     html! {
         <section>
             <h3 class="mb-1.5 font-semibold">{ title }</h3>
-            <dl class="grid grid-cols-[auto_1fr] items-center gap-x-3 gap-y-1.5">
+            <dl class="grid grid-cols-[6.5rem_1fr] items-center gap-x-3 gap-y-1.5">
                 for (keys, what) in rows {
                     <dt class="flex gap-1">for key in keys { <kbd class="kbd">{ key }</kbd> }</dt>
                     <dd class="text-ink-2">{ what }</dd>
