@@ -1,10 +1,13 @@
 #!/bin/sh
 # Builds the pages into $SENT_CACHE/ui/dist: wasm, one script, one style sheet, fonts, each named by its hash and
-# compressed beforehand. Says one line, and nothing is rebuilt when no input changed.
+# compressed beforehand. Says one line, and nothing is rebuilt when no input changed: what was built is kept by a stamp
+# of its inputs, which are the same in every checkout, so a fresh clone takes what another one built.
 #
 #   SENT_CACHE        where tools, npm packages and results live (default ~/.cache/sent)
 #   SENT_UI_PROFILE   `wasm` (default, small) or `dev` (quick to build)
 set -eu
+# The stamp is of sorted names: every locale must sort alike.
+export LC_ALL=C
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -12,6 +15,7 @@ cache=${SENT_CACHE:-$HOME/.cache/sent}
 profile=${SENT_UI_PROFILE:-wasm}
 dist=$cache/ui/dist
 work=$cache/ui/work
+built_before=$cache/ui/built
 node=$cache/node
 target=wasm32-unknown-unknown
 log=$cache/ui/build.log
@@ -27,14 +31,41 @@ fail() {
     exit 1
 }
 
-# What the result depends on: our own files, the contract, and the versions of everything else.
+# What the result depends on: our own files, the contract, and the versions of what these stand on. Of the workspace's
+# lock file only their own part counts: a new crate of a server changes no page.
+ours='ui/src ui/contract/src ui/js ui/styles'
+versions() {
+    tree=$(cargo tree --locked -p sent-ui --target "$target" -e normal,build --prefix none --format '{p} {f}' \
+        2>/dev/null) || return 1
+    printf '%s\n' "$tree" | sed "s| ($root[^)]*)||; s| (\*)$||" | sort -u
+}
 stamp=$({
     echo "$profile"
     cd "$root"
-    find ui/src ui/contract/src ui/js ui/styles -type f -print0 | sort -z | xargs -0 sha256sum
-    sha256sum ui/build.sh ui/index.html ui/package-lock.json ui/Cargo.toml ui/contract/Cargo.toml Cargo.toml Cargo.lock
+    find $ours -type f -print0 | sort -z | xargs -0 sha256sum
+    sha256sum ui/build.sh ui/index.html ui/package-lock.json ui/Cargo.toml ui/contract/Cargo.toml
+    sed -n '/^\[profile\./,$p' Cargo.toml
+    rustc --version || true
+    versions || cat Cargo.lock
 } | sha256sum | cut -c1-64)
-if [ -f "$dist/index.html" ] && [ "$(cat "$cache/ui/stamp" 2>/dev/null)" = "$stamp" ]; then
+
+# Puts what was built of this stamp in place, beside the old first: a server that reads the folder never sees half of it.
+place() {
+    rm -rf "$dist.new"
+    cp -R "$built_before/$stamp/dist" "$dist.new"
+    rm -rf "$dist.old"
+    [ ! -d "$dist" ] || mv "$dist" "$dist.old"
+    mv "$dist.new" "$dist"
+    rm -rf "$dist.old"
+    cp "$built_before/$stamp/size" "$cache/ui/size"
+    echo "$stamp" >"$cache/ui/stamp"
+}
+
+if [ -f "$built_before/$stamp/size" ]; then
+    if [ ! -f "$dist/index.html" ] || [ "$(cat "$cache/ui/stamp" 2>/dev/null)" != "$stamp" ]; then
+        place
+    fi
+    touch "$built_before/$stamp"
     echo "ui: up to date, $(cat "$cache/ui/size")"
     exit 0
 fi
@@ -96,12 +127,13 @@ fi
 (cd "$work" && "$node/node_modules/.bin/tailwindcss" -i styles/app.css -o styles/out.css --minify) >>"$log" 2>&1 ||
     fail "tailwindcss failed"
 
-# Beside the old result first, then in its place: a server that reads the folder never sees half of it.
-rm -rf "$dist.new"
-(cd "$work" && node js/bundle.mjs "$dist.new" "$profile") >"$cache/ui/size" 2>>"$log" || fail "bundling failed"
-rm -rf "$dist.old"
-[ ! -d "$dist" ] || mv "$dist" "$dist.old"
-mv "$dist.new" "$dist"
-rm -rf "$dist.old"
-echo "$stamp" >"$cache/ui/stamp"
+# Kept under its stamp, complete or not at all; the last four are kept, so that neither another profile nor another
+# branch throws away what was built.
+rm -rf "$built_before/new"
+mkdir -p "$built_before/new"
+(cd "$work" && node js/bundle.mjs "$built_before/new/dist" "$profile") >"$built_before/new/size" 2>>"$log" ||
+    fail "bundling failed"
+mv "$built_before/new" "$built_before/$stamp"
+ls -1t "$built_before" | tail -n +5 | while read -r old; do rm -rf "${built_before:?}/$old"; done
+place
 echo "ui: built, $(cat "$cache/ui/size")"
