@@ -268,7 +268,8 @@ impl Document {
         write_columns(&mut key, columns, row, if columns.key.is_empty() { &own_key } else { &columns.key }, false);
         key.push('}');
         let version = columns.version.map(|v| match before.map(|b| &b[v]) {
-            Some(Value::Integer(version)) => *version,
+            // Its sign only says that an edit waits for an answer.
+            Some(Value::Integer(version)) => version.abs(),
             _ => 0,
         });
         let change = |outward: bool| {

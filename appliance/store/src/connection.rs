@@ -36,6 +36,7 @@ pub(crate) const OWN_TABLES: &[Table] = &[
     Table::new("branches", &["id"], SyncClass::Down),
     Table::new("roles", &["id"], SyncClass::Down),
     Table::new("users", &["id"], SyncClass::Down).with_secret(&["password_hash"]),
+    Table::new("organization_settings", &["key"], SyncClass::Down),
     Table::new("factors", &["user_id"], SyncClass::Local).with_enciphered(&["secret"]),
     Table::new("recovery_codes", &["user_id", "digest"], SyncClass::Local).with_secret(&["digest"]),
     Table::new("api_tokens", &["id"], SyncClass::Local).with_secret(&["digest"]),

@@ -221,7 +221,12 @@ pub(crate) fn derive(connection: &Connection, columns: &Columns) -> Result<(), S
         .chain(columns.table.key.iter().map(|k| format!("{0} = OLD.{0}", quoted(k))))
         .collect::<Vec<_>>()
         .join(" AND ");
-    let set = columns.names[1..].iter().map(|c| format!("{0} = NEW.{0}", quoted(c))).collect::<Vec<_>>().join(", ");
+    let set = columns.names[1..]
+        .iter()
+        .enumerate()
+        .map(|(n, c)| assignment(columns, n + 1, c))
+        .collect::<Vec<_>>()
+        .join(", ");
     let update = if set.is_empty() {
         String::new()
     } else {
@@ -246,6 +251,23 @@ pub(crate) fn derive(connection: &Connection, columns: &Columns) -> Result<(), S
         comma = if values.is_empty() { "" } else { ", " },
     ))?;
     Ok(())
+}
+
+/// What an update through the view writes to a column. An edit of a row the cloud owns keeps the version it is based on
+/// and says by its sign that no answer has come yet.
+fn assignment(columns: &Columns, index: usize, name: &str) -> String {
+    if columns.table.class != SyncClass::Down || columns.version != Some(index) {
+        return format!("{0} = NEW.{0}", quoted(name));
+    }
+    let values = |row: &str| {
+        let others = columns.names.iter().enumerate().skip(1).filter(|(n, _)| *n != index);
+        others.map(|(_, c)| format!("{row}.{}", quoted(c))).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "version = CASE WHEN ({}) IS ({}) THEN OLD.version ELSE -abs(OLD.version) END",
+        values("NEW"),
+        values("OLD")
+    )
 }
 
 fn defaults(connection: &Connection, columns: &Columns) -> Result<Option<String>, StoreError> {
