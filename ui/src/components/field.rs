@@ -268,7 +268,7 @@ pub fn Search(props: &SearchProps) -> Html {
         }
     });
     html! {
-        <span class="search relative inline-flex min-w-36 flex-1 items-center text-ink-3 md:w-56 md:flex-none">
+        <span class="search relative inline-flex min-w-30 flex-1 items-center text-ink-3 md:w-56 md:flex-none">
             <Icon name="search" class="pointer-events-none absolute left-2.5 size-3.5" />
             <input data-list-search="true" type="search" value={props.value.clone()} {oninput} {onkeydown} placeholder={props.placeholder.clone()}
                 aria-label={props.placeholder.clone()} autocomplete="off" spellcheck="false" class="input pl-8" />

@@ -234,13 +234,13 @@ where
             (props.rows.clone(), props.columns.clone(), props.name.clone(), props.every.clone());
         let busy = busy.setter();
         Callback::from(move |kind: As| {
-            let Some(every) = &every else { return save(&rows, &columns, &name, kind) };
+            let Some(every) = &every else { return save(&rows, &columns, &dated(&name), kind) };
             let (columns, name, busy, toast) = (columns.clone(), name.clone(), busy.clone(), toast.clone());
             busy.set(true);
             every.emit(Callback::from(move |rows: Result<Rc<Vec<T>>, _>| {
                 busy.set(false);
                 match rows {
-                    Ok(rows) => save(&rows, &columns, &name, kind),
+                    Ok(rows) => save(&rows, &columns, &dated(&name), kind),
                     Err(failure) => toast.bad(&failure),
                 }
             }));
@@ -275,16 +275,32 @@ where
     }
 }
 
+/// A file's name with the day it was made on.
+fn dated(name: &str) -> String {
+    format!("{name} {}", format::today())
+}
+
 /// The files that a list can be saved as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum As {
+pub enum As {
+    /// Values with commas between them.
     Csv,
+    /// A workbook.
     Xlsx,
 }
 
+impl As {
+    /// What its button says.
+    pub fn word(self) -> &'static str {
+        match self {
+            As::Csv => "CSV",
+            As::Xlsx => "XLSX",
+        }
+    }
+}
+
 /// Writes rows into a file and hands it over.
-fn save<T>(rows: &[T], columns: &[Column<T>], name: &str, kind: As) {
-    let file = format!("{name} {}", format::today());
+pub fn save<T>(rows: &[T], columns: &[Column<T>], file: &str, kind: As) {
     match kind {
         As::Csv => {
             let mut text = csv::line(columns.iter().map(|column| column.title.as_str()));
@@ -298,7 +314,7 @@ fn save<T>(rows: &[T], columns: &[Column<T>], name: &str, kind: As) {
             let cell = |column: &Column<T>, row: &T| xlsx::Cell::of((column.text)(row), column.numeric);
             let cells: Vec<Vec<_>> =
                 rows.iter().map(|row| columns.iter().map(|column| cell(column, row)).collect()).collect();
-            let book = xlsx::workbook(name, &head, &cells);
+            let book = xlsx::workbook(file, &head, &cells);
             csv::hand_over(&format!("{file}.xlsx"), XLSX, &book);
         }
     }
@@ -429,11 +445,11 @@ impl<T: Row> List<'_, T> {
     fn foot(&self, saving: Saving) -> Html {
         let props = self.props;
         let shown = props.rows.len() as u64;
-        let file = |kind: As, word: &'static str| {
+        let file = |kind: As| {
             html! {
-                <Button kind={Kind::Ghost} class="min-h-7! px-2 text-sm" busy={saving.busy} label={format!("Save what matches the filters as {word}")}
+                <Button kind={Kind::Ghost} class="min-h-7! px-2 text-sm" busy={saving.busy} label={format!("Save what matches the filters as {}", kind.word())}
                     onclick={saving.export.reform(move |_: MouseEvent| kind)}>
-                    <Icon name="download" class="size-3.5" />{ word }
+                    <Icon name="download" class="size-3.5" />{ kind.word() }
                 </Button>
             }
         };
@@ -449,7 +465,7 @@ impl<T: Row> List<'_, T> {
                     <Button kind={Kind::Ghost} class="min-h-7! px-2 text-sm" onclick={more}>{ "Load more" }</Button>
                 }
                 <b class="ml-auto hidden truncate font-semibold tabular-nums text-ink md:inline">{ &props.sums }</b>
-                <span class="-mr-2 ml-auto flex md:ml-0">{ file(As::Csv, "CSV") }{ file(As::Xlsx, "XLSX") }</span>
+                <span class="-mr-2 ml-auto flex md:ml-0">{ file(As::Csv) }{ file(As::Xlsx) }</span>
             </div>
         }
     }

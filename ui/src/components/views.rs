@@ -113,9 +113,9 @@ pub fn Views() -> Html {
         "border-line bg-panel text-ink-2 hover:border-ink-3"
     };
     html! {
-        <Menu label="Saved views" once=true panel="right-0 md:right-auto md:left-0 w-64"
+        <Menu label="Saved views" once=true panel="max-md:fixed max-md:inset-x-3 max-md:bottom-20 md:left-0 md:w-64"
             class={classes!("inline-flex", "min-h-[27px]", "max-w-48", "items-center", "gap-1.5", "rounded-full", "border", "px-2.5", look)}
-            button={html! { <><Icon name="view" class="size-3.5" /><span class="truncate">{ current.clone().unwrap_or_else(|| "Views".to_owned()) }</span></> }}>
+            button={html! { <><Icon name="view" class="size-3.5" /><span class={classes!("truncate", current.is_none().then_some("max-md:hidden"))}>{ current.clone().unwrap_or_else(|| "Views".to_owned()) }</span></> }}>
             if views.is_empty() {
                 <p class="px-2 py-1.5 text-sm text-ink-3">{ "Set the filters as you like them, then save them here under a name." }</p>
             } else {

@@ -2,8 +2,10 @@
 
 use crate::{
     api::{List, with_query},
-    components::{Button, Card, Chip, Empty, Icon, Input, Tag, Tone, Toolbar, loaded},
-    csv,
+    components::{
+        Button, Card, Chip, Column, Empty, Icon, Input, Tag, Tone, Toolbar, loaded,
+        table::{As, save},
+    },
     data::{use_query, use_resource},
     format,
     route::Route,
@@ -33,6 +35,17 @@ fn sums(rows: &[&BalanceRow]) -> BTreeMap<String, Sum> {
     sums
 }
 
+/// What a file of the report holds.
+fn columns() -> Vec<Column<BalanceRow>> {
+    vec![
+        Column::new("Account", |row: &BalanceRow| row.account.clone()),
+        Column::new("Currency", |row: &BalanceRow| row.currency.clone()),
+        Column::new("Balance", |row: &BalanceRow| row.balance.to_string()).num(),
+        Column::new("In base currency", |row: &BalanceRow| row.base.map(|base| base.to_string()).unwrap_or_default())
+            .num(),
+    ]
+}
+
 /// The report.
 #[component]
 pub fn TrialBalance() -> Html {
@@ -54,21 +67,16 @@ pub fn TrialBalance() -> Html {
             .filter(|row| (currency.is_empty() || row.currency == currency) && (zero || !row.balance.is_zero()))
             .collect(),
     );
-    let export = {
-        let shown = shown.clone();
-        let as_of = match query.get("as_of") {
-            "" => format::today(),
-            day => day.to_owned(),
-        };
-        Callback::from(move |_: MouseEvent| {
-            let mut text = csv::line(["Account", "Currency", "Balance"]);
-            for row in shown.iter() {
-                text += &csv::line([row.account.as_str(), row.currency.as_str(), &row.balance.to_string()]);
-            }
-            csv::download(&format!("Trial balance {as_of}.csv"), &text);
-        })
+    let as_of = match query.get("as_of") {
+        "" => format::today(),
+        day => day.to_owned(),
     };
-    let actions = html! { <Button onclick={export}><Icon name="download" />{ "CSV" }</Button> };
+    let file = |kind: As| {
+        let (shown, as_of) = (shown.clone(), as_of.clone());
+        let onclick = Callback::from(move |_: MouseEvent| save(&shown, &columns(), &format!("Trial balance {as_of}"), kind));
+        html! { <Button {onclick}><Icon name="download" />{ kind.word() }</Button> }
+    };
+    let actions = html! { <>{ file(As::Csv) }{ file(As::Xlsx) }</> };
     let toggle_zero = {
         let set = set.clone();
         Callback::from(move |_: MouseEvent| {
@@ -77,7 +85,7 @@ pub fn TrialBalance() -> Html {
     };
     html! {
         <>
-            <Toolbar {actions}>
+            <Toolbar {actions} views=true>
                 <label class="flex items-center gap-2 text-ink-2">{ "As of" }
                     <Input kind="date" class="w-36!" value={if query.get("as_of").is_empty() { format::today() } else { query.get("as_of").to_owned() }} on={change("as_of")} />
                 </label>
