@@ -1,6 +1,7 @@
 //! The one write path and the reader pool.
 
 use std::{
+    borrow::Cow,
     ops::Deref,
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -16,6 +17,7 @@ use crate::{
     capture::Capture,
     connection::{self, OWN_TABLES},
     keys::Keys,
+    neighbours::OwnEntries,
     outbox,
     tenancy::{Columns, Session},
 };
@@ -34,6 +36,7 @@ struct Inner {
     readers: Mutex<Vec<Reader>>,
     permits: Semaphore,
     committed: broadcast::Sender<Committed>,
+    own: OwnEntries,
 }
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -44,7 +47,7 @@ pub struct Committed {
     /// Organisation.
     pub organization: Uuid,
     /// Action.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// Rows.
     pub rows: Arc<[Touched]>,
     /// Whether something waits for the cloud because of it.
@@ -59,6 +62,7 @@ pub(crate) struct Writer {
     pub(crate) clock: SharedClock,
     pub(crate) columns: Vec<Columns>,
     committed: broadcast::Sender<Committed>,
+    own: OwnEntries,
 }
 
 struct Reader {
@@ -136,6 +140,7 @@ impl Store {
         })?;
         let capture = Capture::install(&connection, &columns)?;
         let (committed, _) = broadcast::channel(1024);
+        let own = OwnEntries::default();
         let mut writer = Writer {
             connection,
             session,
@@ -143,6 +148,7 @@ impl Store {
             clock: config.clock.clone(),
             columns: columns.clone(),
             committed: committed.clone(),
+            own: own.clone(),
         };
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
@@ -169,6 +175,7 @@ impl Store {
             readers: Mutex::new(readers),
             permits,
             committed,
+            own,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -193,7 +200,8 @@ impl Store {
         &self.inner.keys
     }
 
-    /// Every commit of this process, after it happened. A slow receiver misses some and must read anew.
+    /// Every commit of this process, after it happened; with [`Store::watch_others`] also those of others. A slow receiver
+    /// misses some and must read anew.
     pub fn changes(&self) -> broadcast::Receiver<Committed> {
         self.inner.committed.subscribe()
     }
@@ -307,6 +315,11 @@ impl Store {
         result.await.map_err(|_| E::from(StoreError::Closed))?
     }
 
+    /// What a watch of other processes' commits shares with the writer: its own entries, and where commits are told.
+    pub(crate) fn for_watch(&self) -> (OwnEntries, broadcast::Sender<Committed>) {
+        (self.inner.own.clone(), self.inner.committed.clone())
+    }
+
     fn submit(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self.inner.jobs.lock().unwrap_or_else(|e| e.into_inner());
         jobs.as_ref().ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)
@@ -378,13 +391,18 @@ impl Writer {
         self.session.enter(scope.organization);
         self.capture.reset();
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| store(e.into()))?;
+        let mut entry = None;
         let outcome = (|| {
             let now = self.clock.now();
             let tx = Tx { connection: &self.connection, scope, now, capture: &self.capture, session: &self.session };
             let value = if terms.privileged { self.session.privileged(|| f(&tx))? } else { f(&tx)? };
-            let rows = self.seal(scope, action, terms, now).map_err(store)?;
+            let sealed = self.seal(scope, action, terms, now).map_err(store)?;
+            if let Some((sequence, _)) = &sealed {
+                self.own.add(*sequence);
+                entry = Some(*sequence);
+            }
             self.connection.execute_batch("COMMIT").map_err(|e| store(e.into()))?;
-            Ok((value, rows))
+            Ok((value, sealed.map(|(_, committed)| committed)))
         })();
         match outcome {
             Ok((value, committed)) => {
@@ -395,6 +413,9 @@ impl Writer {
                 Ok(value)
             }
             Err(error) => {
+                if let Some(sequence) = entry {
+                    self.own.remove(sequence);
+                }
                 // SQLite may have rolled back on its own (disk full); then there is nothing to undo.
                 if !self.connection.is_autocommit()
                     && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
@@ -406,14 +427,14 @@ impl Writer {
         }
     }
 
-    /// Appends audit and outbox entries for what was recorded.
+    /// Appends audit and outbox entries for what was recorded; answers the audit entry's sequence with what is told of it.
     fn seal(
         &self,
         scope: &Scope,
         action: &'static str,
         terms: &Terms,
         now: Timestamp,
-    ) -> Result<Option<Committed>, StoreError> {
+    ) -> Result<Option<(i64, Committed)>, StoreError> {
         self.session.privileged(|| {
             // What the box does of its own accord needs no witness; what somebody asked for does.
             let answerable = !matches!(scope.actor, Actor::System { .. });
@@ -441,7 +462,8 @@ impl Writer {
                     "UPDATE sys_box SET audit_sequence = ?1, audit_hash = ?2, sequence = ?3, hash = ?4 WHERE id = 1",
                 )?
                 .execute((entry.sequence, &entry.hash, connection::signed(sealed.0), &sealed.1))?;
-            Ok(Some(Committed { organization: scope.organization, action, rows: effect.touched.into(), travels }))
+            let (organization, action) = (scope.organization, action.into());
+            Ok(Some((entry.sequence, Committed { organization, action, rows: effect.touched.into(), travels })))
         })
     }
 }

@@ -17,9 +17,9 @@ use sent_contract::{
     pulse::{Alert, Check, Host, LivePoints, NewCheck, QueryAnswer, Rule, Series, Silence},
 };
 use sent_core::{Problem, Scope, clock::SharedClock, error::Kind, id, live::Hub};
-use sent_store::{Store, StoreError};
+use sent_store::{Committed, Store, StoreError};
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, broadcast, mpsc},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,10 @@ use crate::{
 
 /// Hold timers are written this often; what an open alert does is written at once.
 const MEMORY_EVERY: i64 = 30 * SECOND;
-/// Another process (a verb) may have changed rows: they are read again this often.
+/// Rows are read again when a commit touches them, of this process or another; and this often, should it not be told of one.
 const RELOAD_EVERY: Duration = Duration::from_secs(15);
+/// The tables that say what runs.
+const WATCHED: [&str; 3] = ["checks", "rules", "silences"];
 /// Series that were silent for so long are not listed after a restart.
 const SHOWN: i64 = 30 * 86_400 * SECOND;
 /// Points in one push to the pages.
@@ -612,14 +614,15 @@ impl Service {
     }
 
     async fn reloads(&self, stop: CancellationToken) {
+        let mut changes = self.parts.store.changes();
         while !stop.is_cancelled() {
             tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(RELOAD_EVERY) => {
-                    if let Err(e) = self.reload().await {
-                        tracing::warn!(error = %e, "checks and rules cannot be read");
-                    }
-                }
+                () = stop.cancelled() => return,
+                () = touched(&mut changes) => {}
+                () = tokio::time::sleep(RELOAD_EVERY) => {}
+            }
+            if let Err(e) = self.reload().await {
+                tracing::warn!(error = %e, "checks and rules cannot be read");
             }
         }
     }
@@ -673,6 +676,19 @@ impl Service {
     pub fn metrics(&self, scope: &Scope) -> Result<String, Problem> {
         self.own(scope)?;
         Ok(crate::exporter::page(&self.recorder, self.clock.now().0))
+    }
+}
+
+/// Returns when a table that says what runs was touched, or may have been.
+async fn touched(changes: &mut broadcast::Receiver<Committed>) {
+    loop {
+        match changes.recv().await {
+            Ok(committed) if committed.rows.iter().any(|row| WATCHED.contains(&row.table)) => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // The store outlives the engine, which holds it.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 
