@@ -83,6 +83,7 @@ pub async fn run(
 
     let (routes, workers) = start_engines(&store, &settings, settings_file.as_deref(), &hub, &spool, &supervisor)?;
     supervisor.watch_machine();
+    let _others = store.watch_others()?;
     let settings = Arc::new(settings);
     let publishing = tokio::spawn(publish_commits(store.clone(), hub.clone(), sync.clone(), shutdown.clone()));
     let agent = tokio::spawn(agent::keep(
@@ -160,6 +161,7 @@ fn start_engines(
                 arguments.extend(["--config".into(), file.display().to_string()]);
             }
             supervisor.keep_worker(name, program, arguments, settings.workers.clone());
+            tokio::spawn(forward::overhear(name, socket.clone(), hub.clone(), supervisor.shutdown().clone()));
             workers = workers.merge(forward::router(name, socket));
         } else {
             let context = engines::context(store, settings, hub.clone(), spool.clone(), name)?;

@@ -77,6 +77,11 @@ impl Supervisor {
         Self { clock, data, tracker: TaskTracker::new(), shutdown, state: Arc::default() }
     }
 
+    /// Cancelled when the box stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
     /// Runs an engine in this process.
     pub fn keep_engine(&self, engine: Arc<dyn Engine>) {
         let name = engine.description().name;

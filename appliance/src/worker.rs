@@ -1,23 +1,36 @@
 //! `--mode=worker --service=NAME`: one engine on a Unix socket.
 //!
-//! A worker has its own connections to the shared business database and its own folder of the spool. It ends when the main
-//! process tells it to, or when the main process is gone.
+//! A worker has its own connections to the shared business database and its own folder of the spool. What it publishes goes to
+//! the main process, which has the pages: whoever asks the socket for `/live` gets it line by line. It ends when the main process
+//! tells it to, or when the main process is gone.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use axum::{
     Json,
+    body::Body,
     extract::Request,
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::get,
 };
-use sent_core::{Scope, live::Hub};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use sent_core::{
+    Scope,
+    live::{Hub, Said},
+};
 use tokio::net::UnixListener;
+use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use tokio_util::sync::CancellationToken;
 
-use crate::{engines, gateway::forward::SCOPE, serve, settings::Settings};
+use crate::{
+    engines,
+    gateway::forward::{LIVE, SCOPE},
+    serve,
+    settings::Settings,
+};
 
 /// Where a worker listens.
 pub fn socket(data: &std::path::Path, name: &str) -> PathBuf {
@@ -33,9 +46,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let store = engines::open_store(data.clone(), &settings)?;
+    let _others = store.watch_others()?;
     let hub = Hub::new(rand::random());
     let spool = serve::open_spool(&data, &format!("worker-{name}"), &settings, store.clock().clone())?;
-    let context = engines::context(&store, &settings, hub, spool, name)?;
+    let context = engines::context(&store, &settings, hub.clone(), spool, name)?;
     let engine =
         engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
 
@@ -48,10 +62,12 @@ pub async fn run(
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
 
     let health = engine.clone();
+    let ending = shutdown.clone();
     let router = engine
         .routes()
         .into_router()
         .route("/health", get(move || async move { Json(health.health()) }))
+        .route(LIVE, get(move || async move { published(&hub, ending) }))
         .layer(middleware::from_fn(take_scope));
     let work = tokio::spawn(engine.run(shutdown.clone()));
     watch_parent(shutdown.clone());
@@ -60,6 +76,26 @@ pub async fn run(
     axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await }).await?;
     shutdown.cancel();
     work.await?.map_err(|e| anyhow!(e))
+}
+
+/// What is published from now on, one [`Said`] a line, until the worker stops.
+fn published(hub: &Hub, shutdown: CancellationToken) -> Response {
+    let lines = BroadcastStream::new(hub.overhear()).filter_map(|said| async {
+        match said {
+            Ok(said) => Some(line(&said)),
+            Err(BroadcastStreamRecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "the main process did not take what was published in time");
+                None
+            }
+        }
+    });
+    Body::from_stream(lines.take_until(shutdown.cancelled_owned())).into_response()
+}
+
+fn line(said: &Said) -> Result<Bytes, serde_json::Error> {
+    let mut line = serde_json::to_vec(said)?;
+    line.push(b'\n');
+    Ok(line.into())
 }
 
 async fn take_scope(mut request: Request, next: Next) -> Response {

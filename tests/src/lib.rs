@@ -12,6 +12,7 @@ pub mod browser;
 pub mod cloud;
 pub mod cluster;
 pub mod compare;
+pub mod ears;
 pub mod exporter;
 pub mod face;
 pub mod measure;

@@ -10,6 +10,7 @@ mod centrifuge_client;
 mod full_disk;
 mod hostile_input;
 mod kill_anywhere;
+mod other_processes;
 mod poison_transaction;
 mod restored_backup;
 mod revoked_box;

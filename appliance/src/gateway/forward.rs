@@ -2,8 +2,15 @@
 //!
 //! The gateway has already turned the session into a scope; it goes along in a header that only this process and the worker
 //! see (the socket is the owner's alone). The worker's own routes check the right.
+//!
+//! What a worker publishes comes over the same socket and is published again in the hub that has the pages. Nothing durable
+//! rides on it: what is lost while a worker restarts, a page reads at its next request.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -13,10 +20,25 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use sent_core::{Problem, Scope, error::Kind};
+use http_body_util::BodyExt as _;
+use sent_core::{
+    Problem, Scope,
+    error::Kind,
+    live::{Hub, Said},
+};
+use tokio_util::sync::CancellationToken;
 
 /// Carries the scope as JSON.
 pub const SCOPE: HeaderName = HeaderName::from_static("x-sent-scope");
+
+/// Where a worker tells what it publishes.
+pub const LIVE: &str = "/live";
+
+/// Before a worker that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Longest line that a worker may publish: as much as a connection may have unread.
+const MOST_LINE: usize = 1 << 20;
 
 /// Routes of an engine that runs as a worker.
 pub fn router(name: &str, socket: PathBuf) -> Router {
@@ -43,11 +65,55 @@ async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) ->
     }
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
     *request.uri_mut() = path.parse::<Uri>().map_err(Problem::internal)?;
-    let stream = tokio::net::UnixStream::connect(&socket).await.map_err(|e| down(e.to_string()))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
-        .await
-        .map_err(|e| down(e.to_string()))?;
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await.map_err(|e| down(e.to_string()))?;
+    let response = ask(&socket, request).await.map_err(|e| down(e.to_string()))?;
     Ok(response.map(Body::new))
+}
+
+/// What can go wrong between two processes.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(socket: &Path, request: Request) -> Result<Response<hyper::body::Incoming>, Fault> {
+    let stream = tokio::net::UnixStream::connect(socket).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
+}
+
+/// Publishes what a worker publishes, through all of its lives, until the box stops.
+pub async fn overhear(name: &'static str, socket: PathBuf, hub: Arc<Hub>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            ended = repeat(&socket, &hub) => if let Err(error) = ended {
+                tracing::debug!(worker = name, %error, "what the worker publishes does not come");
+            },
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// One life of a worker.
+async fn repeat(socket: &Path, hub: &Hub) -> Result<(), Fault> {
+    let request = Request::builder().uri(LIVE).body(Body::empty())?;
+    let mut body = ask(socket, request).await?.into_body();
+    let mut waiting: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        waiting.extend_from_slice(&data);
+        let Some(end) = waiting.iter().rposition(|byte| *byte == b'\n') else {
+            if waiting.len() > MOST_LINE {
+                return Err(format!("a line of more than {MOST_LINE} bytes").into());
+            }
+            continue;
+        };
+        for line in waiting[..end].split(|byte| *byte == b'\n') {
+            let said: Said = serde_json::from_slice(line)?;
+            hub.publish(said.organization, &said.channel, &said.data);
+        }
+        waiting.drain(..=end);
+    }
+    Ok(())
 }

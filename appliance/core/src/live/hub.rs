@@ -9,6 +9,8 @@
 //! channels that nobody publishes to leaves nothing behind.
 //!
 //! Channels do not outlive the process. The epoch tells clients so: another hub has another epoch.
+//!
+//! A hub can be overheard: whatever is said in it is handed to another process, whose hub says it again and numbers it.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -19,9 +21,9 @@ use std::{
     },
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
 use super::{
@@ -36,6 +38,9 @@ pub const MAX_WAITING: usize = 8192;
 
 /// Bytes of data that may wait for one connection.
 pub const MAX_WAITING_BYTES: usize = 1 << 20;
+
+/// Publications that may wait for one who overhears.
+const MAX_OVERHEARD: usize = 1024;
 
 /// A mailbox that needed more room than this gives it back when it is emptied.
 const KEEP_CAPACITY: usize = 16;
@@ -63,6 +68,18 @@ pub struct Hub {
     channels: RwLock<HashMap<Arc<ChannelName>, Mutex<Channel>>>,
     connections: Mutex<HashMap<u64, Arc<Member>>>,
     next_connection: AtomicU64,
+    overheard: broadcast::Sender<Arc<Said>>,
+}
+
+/// What was said in a channel, for another hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Said {
+    /// Whose channel.
+    pub organization: Uuid,
+    /// Its name there.
+    pub channel: Box<str>,
+    /// What.
+    pub data: Box<RawValue>,
 }
 
 struct Channel {
@@ -111,11 +128,17 @@ impl Hub {
             channels: RwLock::default(),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(1),
+            overheard: broadcast::Sender::new(MAX_OVERHEARD),
         })
     }
 
     /// Says `data` in an organisation's channel and returns its offset. Never waits for a listener.
     pub fn publish(&self, organization: Uuid, channel: &str, data: &RawValue) -> u64 {
+        if self.overheard.receiver_count() > 0 {
+            // Who overheard has gone meanwhile: no error.
+            let _ =
+                self.overheard.send(Arc::new(Said { organization, channel: channel.into(), data: data.to_owned() }));
+        }
         let name = ChannelName { organization, name: channel.into() };
         self.in_channel(name, |channel| channel.publish(data))
     }
@@ -132,6 +155,20 @@ impl Hub {
     ) -> Result<u64, serde_json::Error> {
         let data = serde_json::value::to_raw_value(value)?;
         Ok(self.publish(organization, channel, &data))
+    }
+
+    /// Everything that is said from now on, in all channels. Who is too slow misses some, and is told how many.
+    pub fn overhear(&self) -> broadcast::Receiver<Arc<Said>> {
+        self.overheard.subscribe()
+    }
+
+    /// The channels whose name begins with `prefix` and that somebody listens to.
+    pub fn heard(&self, prefix: &str) -> Vec<ChannelName> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        let heard = channels
+            .iter()
+            .filter(|(name, channel)| name.name.starts_with(prefix) && !lock(channel).subscribers.is_empty());
+        heard.map(|(name, _)| ChannelName::clone(name)).collect()
     }
 
     /// Ends every connection of whom `which` is true, and returns how many those are. For a login that ended, a user who
@@ -452,6 +489,33 @@ mod tests {
         assert_eq!(hub.channels(), 1);
         drop(connection);
         assert_eq!((hub.connections(), hub.channels()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_overheard_can_be_said_again() {
+        let (hub, other) = (Hub::new(1), Hub::new(2));
+        hub.publish_value(OWN, "home", &"before").unwrap();
+        let mut overheard = hub.overhear();
+        hub.publish_value(OWN, "home", &"after").unwrap();
+        let mut page = other.connect(identity(&[OWN]));
+        page.join(1, "home", None).unwrap();
+        let line = serde_json::to_string(&*overheard.try_recv().unwrap()).unwrap();
+        assert!(overheard.try_recv().is_err(), "nothing from before");
+        let said: Said = serde_json::from_str(&line).unwrap();
+        assert_eq!(other.publish(said.organization, &said.channel, &said.data), 1, "numbered anew");
+        assert_eq!(heard(&page), [r#"1="after""#]);
+    }
+
+    #[test]
+    fn channels_that_are_heard_are_known() {
+        let hub = Hub::new(1);
+        let mut page = hub.connect(identity(&[OWN]));
+        page.join(1, "live.a", None).unwrap();
+        page.join(2, "home", None).unwrap();
+        hub.publish_value(OWN, "live.b", &1).unwrap();
+        assert_eq!(hub.heard("live."), [ChannelName { organization: OWN, name: "live.a".into() }]);
+        page.leave(1);
+        assert!(hub.heard("live.").is_empty());
     }
 
     #[test]

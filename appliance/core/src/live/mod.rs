@@ -15,7 +15,7 @@ pub mod protocol;
 pub mod serve;
 pub mod stream;
 
-pub use hub::{Hub, Identity};
+pub use hub::{Hub, Identity, Said};
 pub use message::{Disconnect, Refusal};
 pub use serve::{Access, TokenCheck, serve, upgrade};
 pub use stream::{Position, Publication};
