@@ -155,11 +155,19 @@ pub struct Pulse {
     pub from: String,
     /// Signs webhooks.
     pub webhook_secret: String,
+    /// Days alerts are kept after their end.
+    pub alerts_days: u32,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { interval: 10, smtp: String::new(), from: "sent@localhost".to_owned(), webhook_secret: String::new() }
+        Self {
+            interval: 10,
+            smtp: String::new(),
+            from: "sent@localhost".to_owned(),
+            webhook_secret: String::new(),
+            alerts_days: 365,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod exporter;
 pub mod host;
 pub mod model;
 pub mod notify;
+pub mod prune;
 pub mod recorder;
 pub mod routes;
 pub mod runner;

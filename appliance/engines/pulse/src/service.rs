@@ -30,6 +30,7 @@ use crate::{
     host,
     model::{SECOND, rule},
     notify::Notifier,
+    prune::Pruner,
     recorder::{Known, Reader, Recorder, SeriesError, Sink},
     runner::{Changed, Runner},
     settings::Settings,
@@ -136,12 +137,14 @@ impl Service {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), Problem> {
         self.restore().await?;
         let changes = lock(&self.changes).take();
+        let pruner = Pruner::new(self.parts.store.clone(), self.parts.organization, self.parts.settings.alerts_days);
         tokio::join!(
             self.measure_host(stop.clone()),
             self.runner.clone().run(stop.clone()),
             self.notifier.run(stop.clone()),
             self.beats(stop.clone()),
             self.reloads(stop.clone()),
+            pruner.run(stop.clone()),
             self.keep_states(changes, stop.clone()),
         );
         // What came in since the last beat.

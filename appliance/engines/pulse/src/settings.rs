@@ -14,11 +14,19 @@ pub struct Settings {
     pub from: String,
     /// Webhooks are signed with this; without one they are not signed.
     pub webhook_secret: String,
+    /// Days an alert is kept after its end, with what was told of it; 0 keeps it for ever.
+    pub alerts_days: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { interval: 10, smtp: String::new(), from: "sent@localhost".to_owned(), webhook_secret: String::new() }
+        Self {
+            interval: 10,
+            smtp: String::new(),
+            from: "sent@localhost".to_owned(),
+            webhook_secret: String::new(),
+            alerts_days: 365,
+        }
     }
 }
 
@@ -35,6 +43,9 @@ impl Settings {
         if !(1..=300).contains(&settings.interval) {
             return Err(SettingsError("interval is between 1 and 300 seconds".to_owned()));
         }
+        if settings.alerts_days > 36_500 {
+            return Err(SettingsError("alerts_days is at most 36500".to_owned()));
+        }
         settings
             .from
             .parse::<lettre::message::Mailbox>()
@@ -50,7 +61,7 @@ mod tests {
     #[test]
     fn defaults_hold_and_unknown_keys_are_refused() {
         assert_eq!(Settings::read(&toml::Table::new()), Ok(Settings::default()));
-        for wrong in ["intervall = 5", "interval = 0", "from = \"nobody\""] {
+        for wrong in ["intervall = 5", "interval = 0", "alerts_days = 36501", "from = \"nobody\""] {
             assert!(Settings::read(&wrong.parse().expect("toml")).is_err(), "{wrong}");
         }
     }

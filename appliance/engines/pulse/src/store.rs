@@ -401,6 +401,22 @@ pub fn close(tx: &Tx<'_>, id: Uuid, now: Micros) -> Result<()> {
     Ok(())
 }
 
+/// Removes alerts that ended before a time, at most so many, each with what was told of it; answers how many. One of which
+/// somebody is still to be told stays.
+pub fn prune(tx: &Tx<'_>, before: Micros, most: u32) -> Result<u32> {
+    // What ended before was raised before: the index of the newest finds it.
+    let sql = "SELECT id FROM alerts WHERE raised_at < ?1 AND resolved_at < ?1 AND NOT EXISTS \
+               (SELECT 1 FROM notifications n WHERE n.alert_id = alerts.id AND n.state = 'pending') \
+               ORDER BY raised_at LIMIT ?2";
+    let over: Vec<String> = rows(tx, sql, params![before, most], |row| row.get(0))?;
+    for id in &over {
+        tx.prepare_cached("DELETE FROM notifications WHERE alert_id = ?1")?.execute([id])?;
+        tx.prepare_cached("DELETE FROM alerts WHERE id = ?1")?.execute([id])?;
+    }
+    // Never more than `most`.
+    Ok(u32::try_from(over.len()).unwrap_or(most))
+}
+
 /// Writes what the alert machines decided and what they remember. `fresh` makes ids of notifications.
 pub fn apply(tx: &Tx<'_>, outcomes: &[Outcome], memory: &[Kept], mut fresh: impl FnMut() -> Uuid) -> Result<()> {
     for outcome in outcomes {
