@@ -66,6 +66,7 @@ CREATE TABLE quarantine (
     UNIQUE (box_id, epoch, sequence)
 );
 CREATE INDEX quarantine_open ON quarantine (organization_id, state, id);
+CREATE INDEX quarantine_waiting ON quarantine (box_id, epoch, sequence) WHERE state = 'open';
 SELECT sent_protect('quarantine');
 
 -- Edits of branches to rows the cloud owns that were not simply applied.
@@ -88,6 +89,7 @@ CREATE TABLE proposals (
     decided_by      text, -- who
     UNIQUE (box_id, epoch, sequence, ordinal)
 );
+CREATE INDEX proposals_waiting ON proposals (box_id) WHERE state = 'open';
 SELECT sent_protect('proposals');
 
 -- Writes one change to a table the cloud owns, by nothing but its declaration.

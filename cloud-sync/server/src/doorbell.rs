@@ -173,7 +173,7 @@ pub async fn note(cloud: &Cloud, box_id: Uuid, presence: Presence) -> Result<()>
     )
     .execute(&mut *tx)
     .await?;
-    status::refresh(&mut tx, &cloud.settings.fleet, now, Some(box_id)).await?;
+    status::refresh(&mut tx, &cloud.settings.fleet, now, &[box_id]).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod seen;
 pub mod settings;
 pub mod status;
 pub mod tasks;
+pub mod text;
 pub mod wire;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

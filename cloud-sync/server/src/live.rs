@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 use crate::{Cloud, db::Tx, error::Result};
 
+/// PostgreSQL refuses a NOTIFY of 8,000 bytes; an event with more than half of that only says where to look.
+const LARGEST: usize = 4_000;
+
 const EVENTS: &str = "sent_live";
 const INBOX: &str = "sent_inbox";
 
@@ -33,10 +36,17 @@ pub async fn tell(tx: &mut Tx, organization: Uuid, channel: &str, data: &Value) 
     )
     .fetch_one(&mut *tx)
     .await?;
-    let event =
-        Event { organization: manager, channel: channel.to_owned(), data: serde_json::value::to_raw_value(data)? };
-    sqlx::query!("SELECT pg_notify('sent_live', $1)", serde_json::to_string(&event)?).execute(&mut *tx).await?;
+    sqlx::query!("SELECT pg_notify('sent_live', $1)", payload(manager, channel, data)?).execute(&mut *tx).await?;
     Ok(())
+}
+
+fn payload(organization: Uuid, channel: &str, data: &Value) -> Result<String> {
+    let write = |data: &Value| -> Result<String> {
+        let data = serde_json::value::to_raw_value(data)?;
+        Ok(serde_json::to_string(&Event { organization, channel: channel.to_owned(), data })?)
+    };
+    let whole = write(data)?;
+    if whole.len() <= LARGEST { Ok(whole) } else { write(&serde_json::json!({ "box": data.get("box") })) }
 }
 
 /// Listens until `stop`: events to the hub, the inbox's bell to the projectors.
@@ -73,5 +83,23 @@ fn publish(hub: &Arc<Hub>, payload: &str) {
             hub.publish(event.organization, &event.channel, &event.data);
         }
         Err(error) => tracing::warn!(%error, "an event cannot be read"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_large_event_says_where_to_look() {
+        let of = |cause: &str| {
+            let text = payload(Uuid::nil(), "fleet.boxes", &json!({ "box": Uuid::nil(), "cause": cause })).unwrap();
+            assert!(text.len() < 8_000);
+            let event: Event = serde_json::from_str(&text).unwrap();
+            serde_json::from_str::<Value>(event.data.get()).unwrap()
+        };
+        assert_eq!(of("disk full")["cause"], "disk full");
+        assert_eq!(of(&"\u{1}".repeat(3_000)), json!({ "box": Uuid::nil() }));
     }
 }

@@ -113,17 +113,16 @@ fn count(n: i64, what: &str) -> String {
     if n == 1 { format!("1 {what} waits for a decision") } else { format!("{n} {what}s wait for a decision") }
 }
 
-/// Judges boxes anew and keeps what changed: one box, or all the transaction sees.
-pub async fn refresh(tx: &mut Tx, fleet: &Fleet, now: Timestamp, only: Option<Uuid>) -> Result<usize> {
+/// Judges boxes anew and keeps what changed; how many did.
+pub async fn refresh(tx: &mut Tx, fleet: &Fleet, now: Timestamp, boxes: &[Uuid]) -> Result<usize> {
     let rows = sqlx::query!(
         "SELECT b.id, b.organization_id, b.enrolled_at, b.revoked_at, s.last_seen, s.presence, s.presence_at,
                 s.reported_level, s.reported_cause, s.status_level, s.status_cause, s.status_since,
-                coalesce(q.n, 0) AS \"quarantined!\", coalesce(p.n, 0) AS \"proposals!\"
+                (SELECT count(*) FROM quarantine q WHERE q.box_id = b.id AND q.state = 'open') AS \"quarantined!\",
+                (SELECT count(*) FROM proposals p WHERE p.box_id = b.id AND p.state = 'open') AS \"proposals!\"
          FROM boxes b JOIN box_states s ON s.box_id = b.id
-         LEFT JOIN (SELECT box_id, count(*) AS n FROM quarantine WHERE state = 'open' GROUP BY 1) AS q ON q.box_id = b.id
-         LEFT JOIN (SELECT box_id, count(*) AS n FROM proposals WHERE state = 'open' GROUP BY 1) AS p ON p.box_id = b.id
-         WHERE $1::uuid IS NULL OR b.id = $1",
-        only
+         WHERE b.id = ANY ($1)",
+        boxes
     )
     .fetch_all(&mut *tx)
     .await?;

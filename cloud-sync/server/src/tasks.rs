@@ -4,6 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{Cloud, db::Tenancy, error::Result, projector, status};
 
@@ -13,6 +14,8 @@ const PULSE: Duration = Duration::from_secs(5);
 const ROLL_UP: Duration = Duration::from_secs(5);
 /// Partitions, retention, what has expired.
 const KEEPING: Duration = Duration::from_secs(3600);
+/// Boxes judged in one transaction.
+const PAGE: i64 = 500;
 /// Dirty ranges of one roll-up transaction.
 const RANGES: i32 = 200;
 
@@ -46,15 +49,47 @@ async fn every<F: Future<Output = Result<()>>>(
 /// Writes contacts, ends commands, judges every box.
 pub async fn look(cloud: &Cloud) -> Result<()> {
     cloud.seen.flush(&cloud.db).await?;
-    let now = cloud.clock.now();
+    end_commands(cloud).await?;
+    let mut after = Uuid::nil();
+    // A page that fails must not keep the boxes behind it from being judged: the first error is told at the end.
+    let mut failed = None;
+    while let Some((boxes, last)) = page(cloud, after).await? {
+        after = last;
+        match judge(cloud, &boxes).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The next boxes by id, and the last of them.
+async fn page(cloud: &Cloud, after: Uuid) -> Result<Option<(Vec<Uuid>, Uuid)>> {
     let mut tx = cloud.db.begin(Tenancy::All).await?;
-    // One replica at a time is enough; the others leave it to that one.
+    let boxes = sqlx::query_scalar!("SELECT id FROM boxes WHERE id > $1 ORDER BY id LIMIT $2", after, PAGE)
+        .fetch_all(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(boxes.last().copied().map(|last| (boxes, last)))
+}
+
+/// Judges some boxes; not when another replica does just that.
+async fn judge(cloud: &Cloud, boxes: &[Uuid]) -> Result<bool> {
+    let mut tx = cloud.db.begin(Tenancy::All).await?;
     let mine = sqlx::query_scalar!("SELECT pg_try_advisory_xact_lock(hashtext('sent statuses')) AS \"mine!\"")
         .fetch_one(&mut *tx)
         .await?;
-    if !mine {
-        return Ok(());
+    if mine {
+        status::refresh(&mut tx, &cloud.settings.fleet, cloud.clock.now(), boxes).await?;
     }
+    tx.commit().await?;
+    Ok(mine)
+}
+
+async fn end_commands(cloud: &Cloud) -> Result<()> {
+    let now = cloud.clock.now();
+    let mut tx = cloud.db.begin(Tenancy::All).await?;
     sqlx::query!(
         "UPDATE commands SET state = 'expired', updated_at = $1
          WHERE state IN ('queued', 'delivered') AND expires_at <= $1",
@@ -62,7 +97,6 @@ pub async fn look(cloud: &Cloud) -> Result<()> {
     )
     .execute(&mut *tx)
     .await?;
-    status::refresh(&mut tx, &cloud.settings.fleet, now, None).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -326,6 +326,6 @@ pub async fn withdraw(tx: &mut Tx, cloud: &Cloud, id: Uuid, at: Timestamp) -> Re
     let Some(organization) = organization else {
         return Err(Error::from(Problem::conflict("there is no such box, or it is revoked already")));
     };
-    status::refresh(tx, &cloud.settings.fleet, at, Some(id)).await?;
+    status::refresh(tx, &cloud.settings.fleet, at, &[id]).await?;
     live::tell(tx, organization, "fleet.boxes", &json!({ "box": id })).await
 }

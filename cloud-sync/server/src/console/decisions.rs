@@ -174,7 +174,7 @@ pub async fn skip(
 
 async fn finish(change: &mut Change, cloud: &Cloud, organization: Uuid, box_id: Uuid) -> Result<()> {
     let at = change.at();
-    status::refresh(change, &cloud.settings.fleet, at, Some(box_id)).await?;
+    status::refresh(change, &cloud.settings.fleet, at, &[box_id]).await?;
     live::tell(change, organization, "fleet.quarantine", &json!({ "box": box_id })).await
 }
 
@@ -261,7 +261,7 @@ async fn decide(change: &mut Change, cloud: &Cloud, scope: &Scope, id: i64, aske
     )
     .execute(&mut **change)
     .await?;
-    status::refresh(change, &cloud.settings.fleet, at, Some(asked.box_id)).await?;
+    status::refresh(change, &cloud.settings.fleet, at, &[asked.box_id]).await?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::{
     Cloud,
     db::to_i64,
     error::{Fault, Result},
-    live, status,
+    live, status, text,
 };
 
 /// `GET /wire/v1/desired`.
@@ -62,7 +62,6 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
         ));
     }
     let now = cloud.clock.now();
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let mut tx = caller.begin(&cloud).await?;
     let before =
         sqlx::query_scalar!("SELECT reported_version FROM box_documents WHERE box_id = $1 FOR UPDATE", caller.box_id)
@@ -72,8 +71,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
         "UPDATE box_documents SET reported_version = $2, reported = $3::text::jsonb, reported_at = $4 WHERE box_id = $1",
         caller.box_id,
         reported.version,
-        // PostgreSQL's jsonb has no NUL.
-        document.replace("\\u0000", "\\ufffd"),
+        text::json(&document),
         now.0
     )
     .execute(&mut *tx)
@@ -86,7 +84,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
          WHERE box_id = $1",
         caller.box_id,
         level,
-        clean(&reported.status.cause),
+        text::line(&reported.status.cause),
         to_i64(reported.status.waiting)?,
         i32::try_from(reported.status.alerts).unwrap_or(i32::MAX),
         now.0
@@ -96,7 +94,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     sqlx::query!(
         "UPDATE boxes SET version = $2 WHERE id = $1 AND version <> $2",
         caller.box_id,
-        clean(&reported.status.version)
+        text::line(&reported.status.version)
     )
     .execute(&mut *tx)
     .await?;
@@ -109,7 +107,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
             state.id,
             caller.box_id,
             state.state.as_str(),
-            state.result.as_deref().map(clean),
+            state.result.as_deref().map(|result| text::bounded(result, text::ANSWER)),
             now.0
         )
         .execute(&mut *tx)
@@ -119,7 +117,7 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     if news {
         live::tell(&mut tx, caller.organization, "fleet.boxes", &json!({ "box": caller.box_id })).await?;
     }
-    status::refresh(&mut tx, &cloud.settings.fleet, now, Some(caller.box_id)).await?;
+    status::refresh(&mut tx, &cloud.settings.fleet, now, &[caller.box_id]).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -18,6 +18,7 @@ use crate::{
     Cloud,
     db::{Tx, to_i64, to_u64},
     error::{Fault, Result},
+    text,
 };
 
 /// Microseconds from the Unix epoch to 2000-01-01, where PostgreSQL's timestamps begin.
@@ -124,17 +125,14 @@ async fn known_keys(tx: &mut Tx, caller: &Caller, series: &[i64]) -> Result<Hash
 }
 
 async fn upsert_series(tx: &mut Tx, caller: &Caller, definitions: &[SeriesDefinition]) -> Result<()> {
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let mut by_id: Vec<&SeriesDefinition> = definitions.iter().collect();
     by_id.sort_by_key(|d| d.id);
     by_id.dedup_by_key(|d| d.id);
     let ids: Vec<i64> = by_id.iter().map(|d| d.id.cast_signed()).collect();
-    let names: Vec<String> = by_id.iter().map(|d| clean(&d.name)).collect();
-    let units: Vec<String> = by_id.iter().map(|d| clean(&d.unit)).collect();
-    let labels = by_id
-        .iter()
-        .map(|d| Ok(serde_json::to_string(&d.labels)?.replace("\\u0000", "\\ufffd")))
-        .collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = by_id.iter().map(|d| text::line(&d.name)).collect();
+    let units: Vec<String> = by_id.iter().map(|d| text::line(&d.unit)).collect();
+    let labels =
+        by_id.iter().map(|d| Ok(text::json(&serde_json::to_string(&d.labels)?))).collect::<Result<Vec<_>>>()?;
     sqlx::query!(
         "INSERT INTO series (organization_id, box_id, series, metric, labels, unit)
          SELECT $1, $2, d.series, d.metric, d.labels::jsonb, d.unit

@@ -17,6 +17,7 @@ use crate::{
     Cloud,
     db::{Tx, to_i64, to_u64},
     error::{Error, Fault, Result},
+    text,
 };
 
 /// `POST /wire/v1/transactions`.
@@ -144,7 +145,7 @@ impl Rows {
         for t in transactions {
             rows.sequence.push(to_i64(t.sequence)?);
             rows.hash.push(t.hash.to_string());
-            rows.action.push(t.action.replace('\0', "\u{fffd}"));
+            rows.action.push(text::line(&t.action));
             rows.made_at.push(t.at);
             rows.header.push(header(t)?);
             rows.changes.push(t.changes.get().to_owned());

@@ -106,12 +106,10 @@ async fn a_box_has_one_status_with_its_cause() {
     let (_, cause, still) = status().await;
     assert_eq!((cause.as_str(), still), ("box: disk 92 % full", since));
     // Nothing heard for an hour.
+    sent_cloud::tasks::look(&world.replica.cloud).await.unwrap();
     let mut owner = world.postgres.owner().await;
     sqlx::query("UPDATE box_states SET last_seen = last_seen - 3600000000").execute(&mut owner).await.unwrap();
-    let mut tx = world.replica.cloud.db.begin(sent_cloud::db::Tenancy::All).await.unwrap();
-    let fleet = &world.replica.cloud.settings.fleet;
-    sent_cloud::status::refresh(&mut tx, fleet, world.replica.cloud.clock.now(), None).await.unwrap();
-    tx.commit().await.unwrap();
+    sent_cloud::tasks::look(&world.replica.cloud).await.unwrap();
     let (level, cause, _) = status().await;
     assert!(level == "bad" && cause.starts_with("offline:"), "{cause}");
     let counts: Value = world.page.get("/api/fleet/boxes/counts").await;
@@ -170,4 +168,26 @@ async fn files_are_kept_by_what_they_hold() {
     assert_eq!(send_raw(&stranger.client, Method::GET, theirs, vec![]).await.status, StatusCode::NOT_FOUND);
     let nonsense = made.url(&format!("{}/nonsense", path::OBJECTS));
     assert_eq!(send_raw(&made.client, Method::GET, nonsense, vec![]).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_cause_stands_in_nobodys_way() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let mut endless = report(Level::Bad, &"disk \u{1} full ".repeat(20_000));
+    endless.status.version = "9".repeat(10_000);
+    assert_eq!(made.post(path::REPORTED, &endless).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.postgres.count("SELECT max(length(status_cause))::bigint FROM box_states").await, 205);
+    // Nor in the way of a quarantined transaction's decision, or of other boxes.
+    made.write("x", &json!([{ "t": "checks", "o": "i", "k": { "id": "no id" }, "n": {} }])).await;
+    world.replica.project().await;
+    assert_eq!(made.post(path::REPORTED, &endless).await.status, StatusCode::NO_CONTENT);
+    let list: Value = world.page.get("/api/fleet/quarantine?state=open").await;
+    let id = list["items"][0]["id"].as_i64().unwrap();
+    let why = json!({ "reason": "made by hand" });
+    world.page.post::<Value>(&format!("/api/fleet/quarantine/{id}/skip"), &why).await;
+    sent_cloud::tasks::look(&world.replica.cloud).await.unwrap();
+    let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
+    assert!(detail["row"]["status"]["cause"].as_str().unwrap().starts_with("box: disk"));
 }
