@@ -37,7 +37,8 @@ CREATE TABLE claims (
     created_by      text NOT NULL, -- who
     created_at      bigint NOT NULL, -- µs
     expires_at      bigint NOT NULL, -- µs
-    used_at         bigint -- µs; a claim counts once
+    used_at         bigint, -- µs; a claim counts once
+    key_hash        text -- SHA-256 of the public key that used it, hex: the same key is answered again
 );
 SELECT sent_protect('claims');
 CREATE POLICY presented ON claims FOR SELECT USING (code_hash = (SELECT sent_presented()));

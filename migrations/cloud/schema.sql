@@ -179,6 +179,7 @@ CREATE TABLE claims (
     created_at      bigint NOT NULL, -- µs
     expires_at      bigint NOT NULL, -- µs
     used_at         bigint,          -- µs; a claim counts once
+    key_hash        text,            -- SHA-256 of the public key that used it, hex: the same key is answered again
     PRIMARY KEY (id)
 );
 

@@ -9,11 +9,12 @@ use std::{sync::Arc, time::Duration};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sent_core::Timestamp;
 use sent_protocol::claim::Fingerprint;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
@@ -226,6 +227,12 @@ fn set_validity(params: &mut CertificateParams, from: Timestamp, to: Timestamp) 
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_micros(from.0.max(0).unsigned_abs());
     params.not_after = epoch + Duration::from_micros(to.0.max(0).unsigned_abs());
+}
+
+/// SHA-256 of the public key a certificate request is for, hex.
+pub fn requested_key(csr_pem: &str) -> Result<String> {
+    let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|e| Error::Request(e.to_string()))?;
+    Ok(hex::encode(Sha256::digest(request.public_key.subject_public_key_info())))
 }
 
 /// The common name of a certificate, if it is a box's id.

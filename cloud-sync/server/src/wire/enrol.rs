@@ -1,15 +1,19 @@
 //! Enrolment and renewal.
 //!
-//! A claim counts once: the row is taken inside the transaction that makes the box's certificate known. A box that has
-//! already worked stand-alone brings its organisation and branch; when the cloud does not know that organisation it is
-//! adopted as a customer of the claim's MSP, because the ids are part of every transaction the box has sealed.
+//! A claim counts once: for the key that used it first. The row is taken inside the transaction that makes the box's
+//! certificate known, and a box whose answer was lost asks again with the same key and is answered again.
+//!
+//! A claim opens the organisation it was made for and no other. A box that has already worked stand-alone brings its
+//! organisation and branch: when the cloud does not know that organisation it is adopted as a customer of the claim's MSP,
+//! because the ids are part of every transaction the box has sealed; when the cloud does know it, the claim must be one of
+//! its own, for the box's own word would otherwise be enough to get at any customer's data key.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use data_encoding::BASE64;
 use http::StatusCode;
-use sent_core::identity;
+use sent_core::{Timestamp, identity};
 use sent_protocol::{
     BranchRef, CertificateRequest, CertificateResponse, EnrolRequest, EnrolResponse, OrganizationRef, code,
 };
@@ -18,10 +22,10 @@ use uuid::Uuid;
 use super::caller::{Answer, Caller, Whole};
 use crate::{
     Cloud,
-    authority::Issued,
+    authority::{self, Issued},
     db::{self, Tenancy, Tx},
     error::{Error, Fault, Result},
-    fleet,
+    fleet, text,
 };
 
 /// `POST /wire/v1/enrol`.
@@ -31,40 +35,49 @@ pub async fn enrol(State(cloud): State<Arc<Cloud>>, body: Whole) -> Result<Answe
     let code_hash = identity::digest(&request.claim.trim().to_ascii_uppercase());
     let mut tx = cloud.db.begin_presented(&code_hash).await?;
     let claim = sqlx::query!(
-        "SELECT id, organization_id, box_id FROM claims
-         WHERE code_hash = $1 AND used_at IS NULL AND expires_at > $2",
+        "SELECT id, organization_id, box_id FROM claims WHERE code_hash = $1 AND expires_at > $2",
         code_hash,
         now.0
     )
     .fetch_optional(&mut *tx)
     .await?;
     let Some(claim) = claim else { return Err(invalid_claim()) };
+    let key_hash = authority::requested_key(&request.csr_pem)?;
     db::enter(&mut tx, Tenancy::One(claim.organization_id)).await?;
-    let taken = sqlx::query!("UPDATE claims SET used_at = $2 WHERE id = $1 AND used_at IS NULL", claim.id, now.0)
-        .execute(&mut *tx)
+    let used = sqlx::query!("SELECT used_at, key_hash FROM claims WHERE id = $1 FOR UPDATE", claim.id)
+        .fetch_one(&mut *tx)
         .await?;
-    if taken.rows_affected() != 1 {
-        return Err(invalid_claim());
-    }
-    let organization = match &request.organization {
-        Some(own) if own.id != claim.organization_id => {
-            adopt(&mut tx, &cloud, own, claim.organization_id, claim.box_id).await?;
-            own.id
+    let organization = match used.used_at {
+        None => {
+            take(&mut tx, claim.id, now, &key_hash).await?;
+            join(&mut tx, &cloud, &request, claim.organization_id, claim.box_id).await?
         }
-        _ => claim.organization_id,
+        Some(_) if used.key_hash.as_deref() == Some(&*key_hash) => {
+            // The box is where it was put then, which may be the organisation it brought.
+            let organization = request.organization.as_ref().map_or(claim.organization_id, |own| own.id);
+            db::enter(&mut tx, Tenancy::One(organization)).await?;
+            organization
+        }
+        Some(_) => return Err(invalid_claim()),
     };
-    let branch = place(&mut tx, organization, claim.box_id, request.branch.as_ref()).await?;
-    let issued =
-        cloud.authority.issue_box(&request.csr_pem, claim.box_id, cloud.settings.fleet.certificate_days, now)?;
-    note_certificate(&mut tx, claim.box_id, &issued).await?;
-    sqlx::query!(
-        "UPDATE boxes SET enrolled_at = $2, version = $3, revoked_at = NULL WHERE id = $1",
+    // A box that was revoked stays out, and so does one that asks again as if it stood somewhere else.
+    let joined = sqlx::query!(
+        "UPDATE boxes SET enrolled_at = coalesce(enrolled_at, $3), version = $4
+         WHERE id = $1 AND organization_id = $2 AND revoked_at IS NULL",
         claim.box_id,
+        organization,
         now.0,
-        clean(&request.version)
+        text::line(&request.version)
     )
     .execute(&mut *tx)
     .await?;
+    if joined.rows_affected() != 1 {
+        return Err(invalid_claim());
+    }
+    let branch = place(&mut tx, organization, claim.box_id).await?;
+    let issued =
+        cloud.authority.issue_box(&request.csr_pem, claim.box_id, cloud.settings.fleet.certificate_days, now)?;
+    note_certificate(&mut tx, claim.box_id, &issued).await?;
     let own = sqlx::query!("SELECT name, currency FROM organizations WHERE organization_id = $1", organization)
         .fetch_one(&mut *tx)
         .await?;
@@ -108,11 +121,6 @@ fn invalid_claim() -> Fault {
     )
 }
 
-/// Text of a stranger as PostgreSQL keeps it: without NUL, bounded.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| *c != '\0').take(200).collect()
-}
-
 async fn note_certificate(tx: &mut Tx, box_id: Uuid, issued: &Issued) -> Result<()> {
     sqlx::query!(
         "UPDATE boxes SET certificate_expires = $2, certificate_serial = $3 WHERE id = $1",
@@ -125,7 +133,34 @@ async fn note_certificate(tx: &mut Tx, box_id: Uuid, issued: &Issued) -> Result<
     Ok(())
 }
 
-/// Takes in the organisation a stand-alone box was set up with, and moves the claimed box into it.
+/// The claim is used, by this key.
+async fn take(tx: &mut Tx, claim: Uuid, now: Timestamp, key_hash: &str) -> Result<()> {
+    sqlx::query!("UPDATE claims SET used_at = $2, key_hash = $3 WHERE id = $1", claim, now.0, key_hash)
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// Puts the box where it belongs; answers its organisation.
+async fn join(
+    tx: &mut Tx,
+    cloud: &Cloud,
+    request: &EnrolRequest,
+    claimed_for: Uuid,
+    box_id: Uuid,
+) -> Result<Uuid, Fault> {
+    let Some(own) = &request.organization else { return Ok(claimed_for) };
+    if own.id != claimed_for {
+        adopt(tx, cloud, own, claimed_for, box_id).await?;
+    }
+    if let Some(branch) = &request.branch {
+        stand_in(tx, own.id, box_id, branch).await?;
+    }
+    Ok(own.id)
+}
+
+/// Takes in the organisation a stand-alone box was set up with, and moves the claimed box into it. One that is here already
+/// is joined by a claim of its own and by nothing else.
 async fn adopt(
     tx: &mut Tx,
     cloud: &Cloud,
@@ -133,71 +168,77 @@ async fn adopt(
     claimed_for: Uuid,
     box_id: Uuid,
 ) -> Result<(), Fault> {
-    let known = sqlx::query_scalar!(
-        "SELECT coalesce(parent_id, organization_id) AS \"msp!\" FROM tenants WHERE organization_id = $1",
-        own.id
+    let adopted = sqlx::query!(
+        "INSERT INTO tenants (organization_id, parent_id)
+         SELECT $1, coalesce(parent_id, organization_id) FROM tenants WHERE organization_id = $2
+         ON CONFLICT (organization_id) DO NOTHING RETURNING parent_id AS \"msp!\"",
+        own.id,
+        claimed_for
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let msp = sqlx::query_scalar!(
-        "SELECT coalesce(parent_id, organization_id) AS \"msp!\" FROM tenants WHERE organization_id = $1",
-        claimed_for
+    let Some(adopted) = adopted else {
+        return Err(Fault::new(
+            StatusCode::FORBIDDEN,
+            code::CLAIM_INVALID,
+            "this box was set up for an organisation that the cloud knows; make a claim for that organisation",
+        ));
+    };
+    db::enter(tx, Tenancy::One(own.id)).await?;
+    // The box's own row is on its way up as a proposal based on version 0: it continues this one.
+    db::set(tx, "sent.origin_box", &box_id.to_string()).await?;
+    db::set(tx, "sent.origin_base", "0").await?;
+    sqlx::query!(
+        "INSERT INTO organizations (organization_id, name, currency, parent_id) VALUES ($1, $2, $3, $4)",
+        own.id,
+        text::line(&own.name),
+        text::line(&own.currency),
+        adopted.msp
     )
-    .fetch_one(&mut *tx)
+    .execute(&mut *tx)
     .await?;
-    match known {
-        // It was adopted before, with another of its boxes.
-        Some(manager) if manager == msp && own.id != msp => {}
-        Some(_) => {
-            return Err(Fault::new(
-                StatusCode::FORBIDDEN,
-                code::CLAIM_INVALID,
-                "this box was set up for an organisation that belongs to somebody else",
-            ));
-        }
-        None => {
-            sqlx::query!("INSERT INTO tenants (organization_id, parent_id) VALUES ($1, $2)", own.id, msp)
-                .execute(&mut *tx)
-                .await?;
-            db::enter(tx, Tenancy::One(own.id)).await?;
-            // The box's own row is on its way up as a proposal based on version 0: it continues this one.
-            db::set(tx, "sent.origin_box", &box_id.to_string()).await?;
-            db::set(tx, "sent.origin_base", "0").await?;
-            sqlx::query!(
-                "INSERT INTO organizations (organization_id, name, currency, parent_id) VALUES ($1, $2, $3, $4)",
-                own.id,
-                clean(&own.name),
-                clean(&own.currency),
-                msp
-            )
-            .execute(&mut *tx)
-            .await?;
-            db::set(tx, "sent.origin_box", "").await?;
-            db::set(tx, "sent.origin_base", "").await?;
-            fleet::make_data_key(tx, &cloud.master, own.id).await?;
-        }
-    }
-    db::enter(tx, Tenancy::Both(claimed_for, own.id)).await?;
+    db::set(tx, "sent.origin_box", "").await?;
+    db::set(tx, "sent.origin_base", "").await?;
+    fleet::make_data_key(tx, &cloud.master, own.id).await?;
+    db::enter(tx, Tenancy::Tree(adopted.msp)).await?;
     fleet::move_box(tx, box_id, own.id).await?;
     db::enter(tx, Tenancy::One(own.id)).await?;
     Ok(())
 }
 
-/// The branch the box stands in: the one it brings, made when it is new, or the claim's.
-async fn place(tx: &mut Tx, organization: Uuid, box_id: Uuid, own: Option<&BranchRef>) -> Result<BranchRef> {
-    if let Some(own) = own {
-        sqlx::query!(
-            "INSERT INTO branches (organization_id, id, name, timezone) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (organization_id, id) DO NOTHING",
-            organization,
-            own.id,
-            clean(&own.name),
-            clean(&own.timezone)
-        )
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query!("UPDATE boxes SET branch_id = $2 WHERE id = $1", box_id, own.id).execute(&mut *tx).await?;
+/// Puts the box into the branch it brings, which is made when it is new. A branch that is here already must be the claim's:
+/// a claim opens no other.
+async fn stand_in(tx: &mut Tx, organization: Uuid, box_id: Uuid, own: &BranchRef) -> Result<(), Fault> {
+    let made = sqlx::query!(
+        "INSERT INTO branches (organization_id, id, name, timezone) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (organization_id, id) DO NOTHING",
+        organization,
+        own.id,
+        text::line(&own.name),
+        text::line(&own.timezone)
+    )
+    .execute(&mut *tx)
+    .await?;
+    let moved = sqlx::query!(
+        "UPDATE boxes SET branch_id = $2 WHERE id = $1 AND ($3 OR branch_id = $2)",
+        box_id,
+        own.id,
+        made.rows_affected() == 1
+    )
+    .execute(&mut *tx)
+    .await?;
+    if moved.rows_affected() == 1 {
+        return Ok(());
     }
+    Err(Fault::new(
+        StatusCode::FORBIDDEN,
+        code::CLAIM_INVALID,
+        "this box was set up for another branch; make a claim for that branch",
+    ))
+}
+
+/// The branch the box stands in.
+async fn place(tx: &mut Tx, organization: Uuid, box_id: Uuid) -> Result<BranchRef> {
     let row = sqlx::query!(
         "SELECT b.id, b.name, b.timezone FROM branches b JOIN boxes x ON x.branch_id = b.id
          WHERE x.id = $1 AND b.organization_id = $2",

@@ -5,7 +5,7 @@ use sent_protocol::{Batch, Cursor, EpochAnswer, EpochStart, Hash, Refusal, body,
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{TestBox, World, entry, send_raw, wire_client};
+use crate::support::{World, entry, send_raw, wire_client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_posted_entry_is_on_the_fleet_page() {
@@ -201,58 +201,4 @@ async fn only_a_known_box_with_its_certificate_may_speak() {
         let answer = send_raw(client, Method::GET, made.url(path::CURSOR), vec![]).await;
         assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "box_revoked"));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_counts_once_and_ends() {
-    let world = World::new(false).await;
-    let customer = world.customer("Northwind").await;
-    let new = json!({ "organization": customer.id, "branch": customer.branch, "name": "till" });
-    let claim: sent_contract::fleet::Claim = world.page.post("/api/fleet/claims", &new).await;
-    TestBox::enrol_with(&world.replica, &claim.code, json!({})).await.map_err(|a| a.code()).unwrap();
-    let again = TestBox::enrol_with(&world.replica, &claim.code, json!({})).await.err().unwrap();
-    assert_eq!((again.status, again.code().as_str()), (StatusCode::FORBIDDEN, "claim_invalid"));
-    let old: sent_contract::fleet::Claim = world.page.post("/api/fleet/claims", &new).await;
-    let mut owner = world.postgres.owner().await;
-    sqlx::query("UPDATE claims SET expires_at = 1 WHERE used_at IS NULL").execute(&mut owner).await.unwrap();
-    let ended = TestBox::enrol_with(&world.replica, &old.code, json!({})).await.err().unwrap();
-    assert_eq!(ended.code(), "claim_invalid");
-    let unknown = format!("AAAA-BBBB-CCCC-DDDD.{}", world.replica.cloud.authority.fingerprint());
-    let unknown = TestBox::enrol_with(&world.replica, &unknown, json!({})).await.err().unwrap();
-    assert_eq!(unknown.code(), "claim_invalid");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_box_that_worked_alone_brings_its_organisation() {
-    let world = World::new(false).await;
-    let customer = world.customer("Placeholder").await;
-    let new = json!({ "organization": customer.id, "branch": customer.branch, "name": "till" });
-    let claim: sent_contract::fleet::Claim = world.page.post("/api/fleet/claims", &new).await;
-    let (own, branch) = (Uuid::from_u128(4_711), Uuid::from_u128(4_712));
-    let brings = json!({
-        "organization": { "id": own, "name": "Kiosk", "currency": "CHF" },
-        "branch": { "id": branch, "name": "Lake", "timezone": "Europe/Zurich" }
-    });
-    let mut made =
-        TestBox::enrol_with(&world.replica, &claim.code, brings.clone()).await.map_err(|a| a.code()).unwrap();
-    assert_eq!((made.enrolled.organization.id, made.enrolled.branch.id), (own, branch));
-    made.begin_epoch(1).await;
-    // Its own organisation row, which it made before there was a cloud, continues the adopted one.
-    made.write("sent.init", &json!([{ "t": "organizations", "o": "i", "k": { "organization_id": own },
-        "n": { "organization_id": own, "name": "Kiosk am See", "currency": "CHF", "parent_id": null, "version": 0 }, "v": 0 }]))
-    .await;
-    world.replica.project().await;
-    let list: Vec<sent_contract::fleet::Organization> = world.page.get("/api/fleet/organizations").await;
-    let adopted = list.iter().find(|o| o.id == own).unwrap();
-    assert_eq!((adopted.name.as_str(), adopted.boxes.total), ("Kiosk am See", 1));
-    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals").await, 0);
-    // Nobody else's organisation can be taken that way.
-    let other = crate::support::make_msp(&world.replica, "South MSP", "owner@south.example").await;
-    let page = crate::support::Page::login(&world.replica, "owner@south.example").await;
-    let theirs = crate::support::customer(&page, "Southwind").await;
-    assert_ne!(other, theirs.id);
-    let new = json!({ "organization": theirs.id, "branch": theirs.branch, "name": "till" });
-    let claim: sent_contract::fleet::Claim = page.post("/api/fleet/claims", &new).await;
-    let refused = TestBox::enrol_with(&world.replica, &claim.code, brings).await.err().unwrap();
-    assert_eq!(refused.code(), "claim_invalid");
 }

@@ -4,6 +4,7 @@
 
 mod console;
 mod control;
+mod enrol;
 mod ingest;
 mod projection;
 mod reference;

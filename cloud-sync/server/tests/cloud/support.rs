@@ -444,12 +444,16 @@ impl TestBox {
         made
     }
 
-    /// Enrols with a claim code and further fields.
+    /// Enrols with a claim code, a new key and further fields.
     pub async fn enrol_with(replica: &Replica, code: &str, more: Value) -> Result<Self, Answered> {
+        Self::enrol_key(replica, code, &rcgen::KeyPair::generate().unwrap(), more).await
+    }
+
+    /// Enrols with a claim code, a key and further fields.
+    pub async fn enrol_key(replica: &Replica, code: &str, key: &rcgen::KeyPair, more: Value) -> Result<Self, Answered> {
         let claim: ClaimCode = code.parse().unwrap();
         assert_eq!(claim.fingerprint, Fingerprint::of(replica.cloud.authority.root()));
-        let key = rcgen::KeyPair::generate().unwrap();
-        let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+        let csr = rcgen::CertificateParams::default().serialize_request(key).unwrap().pem().unwrap();
         let mut request = serde_json::to_value(EnrolRequest {
             claim: claim.secret,
             csr_pem: csr,
