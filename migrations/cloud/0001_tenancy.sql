@@ -1,7 +1,7 @@
 -- Tenancy below the query.
 --
 -- Every tenant table carries organization_id and forced row-level security with one policy: the row's organisation is
--- one of sent_organizations(). The program sets the scope for one transaction (SET LOCAL), so a query that forgets its
+-- in the scope of the transaction. The program sets the scope for one transaction (SET LOCAL), so a query that forgets its
 -- filter still sees only its own organisations, and a connection without a scope sees nothing.
 
 DO $$
@@ -25,25 +25,43 @@ CREATE TABLE tenants (
 CREATE INDEX tenants_by_parent ON tenants (parent_id);
 REVOKE UPDATE, DELETE ON tenants FROM sent_app;
 
--- The organisations of the present transaction: a list of ids, `tree:ID` for an MSP with its customers, or `*` for
--- background work that walks every tenant.
-CREATE FUNCTION sent_organizations() RETURNS uuid[]
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = public, pg_temp
+-- The scope of the present transaction is an organisation's id, `tree:ID` for an MSP with its customers, or `*` for
+-- background work that walks every tenant. As the range that holds it:
+CREATE FUNCTION sent_first_organization() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-DECLARE
-    scope text := current_setting('sent.organizations', true);
-    msp uuid;
-BEGIN
-    IF scope IS NULL OR scope = '' THEN
-        RETURN NULL;
-    ELSIF scope = '*' THEN
-        RETURN (SELECT array_agg(organization_id) FROM tenants);
-    ELSIF scope LIKE 'tree:%' THEN
-        msp := substr(scope, 6)::uuid;
-        RETURN (SELECT array_agg(organization_id) FROM tenants WHERE organization_id = msp OR parent_id = msp);
-    END IF;
-    RETURN string_to_array(scope, ',')::uuid[];
-END
+    SELECT CASE WHEN scope = '*' OR starts_with(scope, 'tree:') THEN '00000000-0000-0000-0000-000000000000'
+                ELSE nullif(scope, '') END::uuid
+    FROM (SELECT current_setting('sent.organizations', true)) AS s (scope)
+$$;
+
+CREATE FUNCTION sent_last_organization() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN scope = '*' OR starts_with(scope, 'tree:') THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+                ELSE nullif(scope, '') END::uuid
+    FROM (SELECT current_setting('sent.organizations', true)) AS s (scope)
+$$;
+
+-- The MSP whose tree it is; null for the other scopes.
+CREATE FUNCTION sent_msp() RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN starts_with(scope, 'tree:') THEN substr(scope, 6) END::uuid
+    FROM (SELECT current_setting('sent.organizations', true)) AS s (scope)
+$$;
+
+-- The condition "this column is in scope" as SQL. What depends on the scope alone is worked out once a query (InitPlans and
+-- a hashed SubPlan): a row then costs two comparisons, in a tree a look into a hash table, however many tenants there are.
+-- (With an array of them, PostgreSQL would search it from its beginning for each row.) The range lets an index on the
+-- column serve a single organisation.
+CREATE FUNCTION sent_in_scope(target text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT format('%1$s BETWEEN (SELECT sent_first_organization()) AND (SELECT sent_last_organization())
+        AND ((SELECT sent_msp()) IS NULL OR %1$s IN (
+            SELECT t.organization_id FROM tenants t, (SELECT sent_msp() OFFSET 0) AS m (msp)
+            WHERE t.organization_id = m.msp OR t.parent_id = m.msp))', target)
 $$;
 
 -- What the caller presents before it is known whose it is: the hash of a session, token or claim code, a login name, or
@@ -52,16 +70,14 @@ CREATE FUNCTION sent_presented() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT nullif(current_setting('sent.presented', true), '') $$;
 
--- Puts a table under the policy. The scope is read once a query (an InitPlan), not once a row.
+-- Puts a table under the policy.
 CREATE FUNCTION sent_protect(target regclass) RETURNS void
     LANGUAGE plpgsql
 AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
-    EXECUTE format(
-        'CREATE POLICY tenancy ON %s USING (organization_id = ANY ((SELECT sent_organizations())::uuid[]))',
-        target);
+    EXECUTE format('CREATE POLICY tenancy ON %s USING (%s)', target, sent_in_scope('organization_id'));
 END
 $$;
 REVOKE EXECUTE ON FUNCTION sent_protect(regclass) FROM PUBLIC;

@@ -13,6 +13,15 @@ CREATE TABLE series (
 CREATE INDEX series_by_metric ON series (organization_id, metric);
 SELECT sent_protect('series');
 
+-- The series in scope, for the views of points: a view reads with its owner's eyes, so it says itself whose rows it shows.
+DO $$
+BEGIN
+    EXECUTE format('CREATE VIEW series_in_scope WITH (security_barrier) AS SELECT * FROM series WHERE %s',
+        sent_in_scope('organization_id'));
+END
+$$;
+REVOKE INSERT, UPDATE, DELETE ON series_in_scope FROM sent_app;
+
 CREATE TABLE gaps (
     organization_id uuid NOT NULL, -- whose
     box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box

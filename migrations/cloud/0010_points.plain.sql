@@ -48,18 +48,15 @@ CREATE TABLE points_dirty (
 
 CREATE VIEW points WITH (security_barrier) AS
     SELECT s.organization_id, s.box_id, s.series, p.key, p.at, p.value
-    FROM series s JOIN points_raw p ON p.key = s.key
-    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+    FROM series_in_scope s JOIN points_raw p ON p.key = s.key;
 
 CREATE VIEW points_1m WITH (security_barrier) AS
     SELECT s.organization_id, s.box_id, s.series, p.key, p.bucket, p.min, p.max, p.sum, p.count, p.last
-    FROM series s JOIN points_1m_rows p ON p.key = s.key
-    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+    FROM series_in_scope s JOIN points_1m_rows p ON p.key = s.key;
 
 CREATE VIEW points_1h WITH (security_barrier) AS
     SELECT s.organization_id, s.box_id, s.series, p.key, p.bucket, p.min, p.max, p.sum, p.count, p.last
-    FROM series s JOIN points_1h_rows p ON p.key = s.key
-    WHERE s.organization_id = ANY ((SELECT sent_organizations())::uuid[]);
+    FROM series_in_scope s JOIN points_1h_rows p ON p.key = s.key;
 
 REVOKE ALL ON points_raw, points_raw_default, points_1m_rows, points_1h_rows, points_dirty FROM sent_app;
 GRANT INSERT ON points_raw, points_dirty TO sent_app;

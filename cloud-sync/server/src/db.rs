@@ -30,10 +30,8 @@ pub type Tx = PgConnection;
 pub enum Tenancy {
     /// One organisation: a box's own request.
     One(Uuid),
-    /// An MSP with its customers: the console.
+    /// An MSP with its customers: the console, and a box that moves from one of them to another.
     Tree(Uuid),
-    /// Two organisations: a box that moves from one to the other.
-    Both(Uuid, Uuid),
     /// Every organisation: background work that walks them all.
     All,
 }
@@ -43,7 +41,6 @@ impl Tenancy {
         match self {
             Self::One(id) => id.to_string(),
             Self::Tree(id) => format!("tree:{id}"),
-            Self::Both(a, b) => format!("{a},{b}"),
             Self::All => "*".to_owned(),
         }
     }

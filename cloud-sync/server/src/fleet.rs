@@ -98,9 +98,13 @@ pub async fn ring_all(cloud: &Cloud, organization: Uuid) {
 
 async fn boxes_of(cloud: &Cloud, organization: Uuid) -> Result<Vec<Uuid>> {
     let mut tx = cloud.db.begin(Tenancy::One(organization)).await?;
-    let boxes = sqlx::query_scalar!("SELECT id FROM boxes WHERE enrolled_at IS NOT NULL AND revoked_at IS NULL")
-        .fetch_all(&mut *tx)
-        .await?;
+    let boxes = sqlx::query_scalar!(
+        "SELECT id FROM boxes
+         WHERE organization_id = $1 AND enrolled_at IS NOT NULL AND revoked_at IS NULL",
+        organization
+    )
+    .fetch_all(&mut *tx)
+    .await?;
     tx.commit().await?;
     Ok(boxes)
 }
