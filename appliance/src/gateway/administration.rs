@@ -83,6 +83,8 @@ struct AuditQuery {
     action: Option<String>,
     table: Option<String>,
     key: Option<String>,
+    #[serde(default)]
+    people: bool,
     limit: Option<u32>,
 }
 
@@ -99,6 +101,7 @@ async fn audit(
         action: given(q.action),
         table: given(q.table),
         key: given(q.key),
+        people: q.people,
         limit,
     };
     let items = g.store.audit(&scope, filter).await?;

@@ -71,7 +71,7 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
     let sync = g.sync.status(&g.store).await?;
     let services = g.supervisor.services();
     let machine = g.supervisor.machine();
-    let activity = g.store.audit(&scope, AuditFilter { limit: 12, ..AuditFilter::default() }).await?;
+    let activity = g.store.audit(&scope, AuditFilter { limit: 12, people: true, ..AuditFilter::default() }).await?;
 
     let mut attention: Vec<Attention> = Vec::new();
     let mut notice =

@@ -2,7 +2,7 @@
 use crate::{Micros, Uuid};
 use serde::{Deserialize, Serialize};
 
-/// One entry of `GET /api/audit?after=&actor=&action=&table=&key=&limit=` (newest first).
+/// One entry of `GET /api/audit?after=&actor=&action=&table=&key=&people=&limit=` (newest first).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Place in the chain.

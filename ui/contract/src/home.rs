@@ -25,7 +25,7 @@ pub struct Home {
     pub cpu: f64,
     /// Memory, in bytes: used, total.
     pub memory: (u64, u64),
-    /// The last audit entries, newest first.
+    /// The last audit entries of what people did, newest first.
     pub activity: Vec<crate::audit::Entry>,
 }
 

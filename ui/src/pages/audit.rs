@@ -7,7 +7,9 @@ use crate::{
         status::sentence, use_flag, use_opened, use_search,
     },
     data::{use_pages, use_query},
-    format, words,
+    format,
+    session::use_session,
+    words,
 };
 use sent_contract::audit::{Change, Entry, Verification};
 use serde_json::Value;
@@ -126,6 +128,7 @@ const FILTERS: [&str; 5] = ["actor", "action", "table", "key", "people"];
 #[component]
 pub fn Audit() -> Html {
     let (query, set) = use_query();
+    let fleet = use_session().fleet();
     let (typed, on_type) = use_search(&query, &set, "action");
     let path = with_query("/api/audit", &FILTERS.map(|name| (name, query.get(name).to_owned())));
     let pages = use_pages::<Entry>(path, &["audit"]);
@@ -134,7 +137,7 @@ pub fn Audit() -> Html {
     let (verifying, verify, verified) = use_flag();
     let field = |name: &'static str, label: &'static str| {
         let set = set.clone();
-        html! { <Input class="w-28! md:w-36!" placeholder={label} label={label} value={query.get(name).to_owned()} on={Callback::from(move |value| set.emit(vec![(name, value)]))} /> }
+        html! { <Input class="w-24! md:w-36!" placeholder={label} label={label} value={query.get(name).to_owned()} on={Callback::from(move |value| set.emit(vec![(name, value)]))} /> }
     };
     let clear = {
         let set = set.clone();
@@ -149,7 +152,7 @@ pub fn Audit() -> Html {
         <>
             <Toolbar {actions} views=true>
                 <Search value={typed} placeholder="Code, capital.entry" on={on_type} />
-                <Chip on={people} onclick={only_people}>{ "By people" }</Chip>
+                if !fleet { <Chip on={people} onclick={only_people}>{ "By people" }</Chip> }
                 { field("actor", "Who") }
                 { field("table", "Table") }
                 { field("key", "Key") }
