@@ -209,7 +209,7 @@ async fn publish_commits(store: Store, hub: Arc<Hub>, sync: SyncHandle, shutdown
     }
 }
 
-/// Tells systemd that the box is alive, as long as its store answers.
+/// Tells systemd that the box is alive, as long as its store writes.
 async fn feed_watchdog(store: Store, shutdown: CancellationToken) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     loop {
@@ -217,7 +217,7 @@ async fn feed_watchdog(store: Store, shutdown: CancellationToken) {
             () = tokio::time::sleep(period / 3) => {}
             () = shutdown.cancelled() => return,
         }
-        if store.waiting().await.is_ok() {
+        if store.alive().await.is_ok() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

@@ -37,6 +37,9 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// A fault in the program broke a write off; it was undone.
+    #[error("a fault in the program broke this off, and nothing unfinished of it was kept; see the log")]
+    Broken,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

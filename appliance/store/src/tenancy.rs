@@ -43,10 +43,8 @@ impl Session {
 
     /// Runs `f` with access to base tables. Only the store does this.
     pub(crate) fn privileged<T>(&self, f: impl FnOnce() -> T) -> T {
-        let before = self.privileged.swap(true, Ordering::Relaxed);
-        let result = f();
-        self.privileged.store(before, Ordering::Relaxed);
-        result
+        let _lent = Lent { privileged: &self.privileged, before: self.privileged.swap(true, Ordering::Relaxed) };
+        f()
     }
 
     /// Learns which views and triggers the schema has. Needs privilege.
@@ -84,6 +82,18 @@ impl Session {
             }
         }))?;
         Ok(())
+    }
+}
+
+/// Privilege ends with what it was given for, also when that panics.
+struct Lent<'a> {
+    privileged: &'a AtomicBool,
+    before: bool,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.privileged.store(self.before, Ordering::Relaxed);
     }
 }
 

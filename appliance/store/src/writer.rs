@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     ops::Deref,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, mpsc},
     thread,
 };
@@ -155,7 +156,7 @@ impl Store {
             .name("store-writer".into())
             .spawn(move || {
                 for job in queue {
-                    job(&mut writer);
+                    writer.run(job);
                 }
             })
             .map_err(|e| StoreError::io(&config.data, e))?;
@@ -221,7 +222,7 @@ impl Store {
         self.submit(Box::new(move |writer| {
             let _ = answer.send(writer.write(&scope, action, f));
         }))?;
-        result.await.map_err(|_| E::from(StoreError::Closed))?
+        result.await.map_err(|_| E::from(StoreError::Broken))?
     }
 
     /// The same, for verbs and tests: blocks the calling thread.
@@ -284,7 +285,12 @@ impl Store {
         let _permit = self.inner.permits.acquire().await.map_err(|_| E::from(StoreError::Closed))?;
         tokio::task::spawn_blocking(move || inner.with_reader(organization, privileged, f))
             .await
-            .map_err(|_| E::from(StoreError::Closed))?
+            .map_err(|_| E::from(StoreError::Broken))?
+    }
+
+    /// Returns once the writer's thread has done what it was given before, and its connection answers.
+    pub async fn alive(&self) -> Result<(), StoreError> {
+        self.on_writer(|writer| writer.session.privileged(|| connection::read_box(&writer.connection)).map(drop)).await
     }
 
     /// Runs a job of the store itself on the writer's thread.
@@ -298,7 +304,7 @@ impl Store {
         self.submit(Box::new(move |writer| {
             let _ = answer.send(f(writer));
         }))?;
-        result.recv().map_err(|_| E::from(StoreError::Closed))?
+        result.recv().map_err(|_| E::from(StoreError::Broken))?
     }
 
     /// The same for async callers.
@@ -312,7 +318,7 @@ impl Store {
         self.submit(Box::new(move |writer| {
             let _ = answer.send(f(writer));
         }))?;
-        result.await.map_err(|_| E::from(StoreError::Closed))?
+        result.await.map_err(|_| E::from(StoreError::Broken))?
     }
 
     /// What a watch of other processes' commits shares with the writer: its own entries, and where commits are told.
@@ -370,6 +376,25 @@ pub(crate) struct Terms {
 }
 
 impl Writer {
+    /// Runs a job. One that panics is undone and takes nothing with it; whoever waits for it hears [`StoreError::Broken`].
+    fn run(&mut self, job: Job) {
+        // What a job leaves half done is the transaction, which is rolled back, and what the capture recorded, which the
+        // next write forgets.
+        if catch_unwind(AssertUnwindSafe(|| job(self))).is_err() {
+            tracing::error!("a write broke off by a fault in the program; nothing unfinished of it is kept");
+            self.roll_back();
+        }
+    }
+
+    /// SQLite may have rolled back on its own; then there is nothing to undo.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%rollback, "a write could not be rolled back");
+        }
+    }
+
     fn write<T, E: From<StoreError>>(
         &mut self,
         scope: &Scope,
@@ -416,12 +441,7 @@ impl Writer {
                 if let Some(sequence) = entry {
                     self.own.remove(sequence);
                 }
-                // SQLite may have rolled back on its own (disk full); then there is nothing to undo.
-                if !self.connection.is_autocommit()
-                    && let Err(rollback) = self.connection.execute_batch("ROLLBACK")
-                {
-                    tracing::error!(%rollback, "a write could not be rolled back");
-                }
+                self.roll_back();
                 Err(error)
             }
         }

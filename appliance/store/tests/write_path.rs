@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use sent_core::table::{SyncClass, Table};
 use sent_protocol::{Change, Head, Op};
 use sent_store::{
-    Store, StoreError, backup, restore,
+    Store, StoreError, Tx, backup, restore,
     test::{second_organization, store, store_with_clock},
 };
 
@@ -130,6 +130,23 @@ fn a_failed_write_leaves_nothing() {
     assert!(matches!(result, Err(StoreError::Refused(_))));
     assert_eq!(store.identity().expect("a box"), before);
     assert_eq!(names(&store, &scope), ["Harbour Street"]);
+}
+
+#[tokio::test]
+async fn a_write_that_panics_is_undone_and_the_next_one_works() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let before = store.identity().expect("a box");
+    let broken = |tx: &Tx<'_>| -> Result<(), StoreError> {
+        tx.execute("INSERT INTO branches (id, name) VALUES ('a', 'half')", [])?;
+        panic!("a fault in an engine");
+    };
+    assert!(matches!(store.write_blocking(&scope, "branch.create", broken), Err(StoreError::Broken)));
+    assert!(matches!(store.write(&scope, "branch.create", broken).await, Err(StoreError::Broken)));
+    store.alive().await.expect("answers");
+    assert_eq!(store.identity().expect("a box"), before);
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+    assert_eq!(names(&store, &scope), ["Harbour Street", "Quay 9"]);
+    assert_eq!(store.identity().expect("a box").audit_sequence, before.audit_sequence + 1);
 }
 
 #[test]
