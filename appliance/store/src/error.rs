@@ -11,6 +11,12 @@ pub enum StoreError {
     /// The disk is full: nothing was written, what was acknowledged is safe.
     #[error("the disk is full; nothing was written")]
     Full,
+    /// The disk could not be read or written: nothing was written, what was acknowledged is safe.
+    #[error("the disk cannot be read or written ({0}); nothing was written")]
+    Disk(String),
+    /// SQLite rolled an open write back by itself: the disk was full or failed, or memory ended.
+    #[error("the disk or the memory of this box gave out during a write, and nothing of it was kept")]
+    Undone,
     /// An invariant of a table said no.
     #[error("{0}")]
     Refused(String),
@@ -65,7 +71,7 @@ impl StoreError {
             _ => match code.code {
                 rusqlite::ErrorCode::DiskFull => Self::Full,
                 rusqlite::ErrorCode::ConstraintViolation => Self::Refused(text()),
-                rusqlite::ErrorCode::SystemIoFailure => Self::Full,
+                rusqlite::ErrorCode::SystemIoFailure => Self::Disk(text()),
                 _ => error,
             },
         }
@@ -77,6 +83,11 @@ impl From<StoreError> for Problem {
         match StoreError::sorted(error) {
             StoreError::Full => {
                 Self::new(Kind::Unavailable, "the disk is full: free some space; nothing was lost").with_retry_after(30)
+            }
+            error @ (StoreError::Disk(_) | StoreError::Undone) => {
+                tracing::error!(%error, "a write failed");
+                Self::new(Kind::Unavailable, "the disk of this box is full or fails; nothing was lost")
+                    .with_retry_after(30)
             }
             StoreError::Refused(message) => Self::conflict(message),
             StoreError::Duplicate(message) => Self::conflict("this is there already").with_detail(message),

@@ -4,7 +4,11 @@ use std::{
     borrow::Cow,
     ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -63,6 +67,7 @@ pub(crate) struct Writer {
     pub(crate) clock: SharedClock,
     pub(crate) columns: Vec<Columns>,
     committed: broadcast::Sender<Committed>,
+    unsealed: Unsealed,
     own: OwnEntries,
 }
 
@@ -78,6 +83,36 @@ pub struct Tx<'a> {
     now: Timestamp,
     capture: &'a Capture,
     session: &'a Session,
+}
+
+/// Set while a write's closure runs: nothing may be committed then.
+///
+/// SQLite rolls back by itself when the disk is full or fails, or memory ends (<https://sqlite.org/lang_transaction.html>).
+/// Whatever a closure that overlooks such an error writes afterwards would otherwise be committed statement by statement,
+/// without audit or outbox, while its caller hears of an error and repeats it.
+struct Unsealed(Arc<AtomicBool>);
+
+impl Unsealed {
+    fn install(connection: &Connection) -> Result<Self, StoreError> {
+        let refuse = Arc::new(AtomicBool::new(false));
+        let refused = refuse.clone();
+        connection.commit_hook(Some(move || refused.load(Ordering::Relaxed)))?;
+        Ok(Self(refuse))
+    }
+
+    /// Until the answer is dropped, a commit is a rollback.
+    fn hold(&self) -> Held<'_> {
+        self.0.store(true, Ordering::Relaxed);
+        Held(&self.0)
+    }
+}
+
+struct Held<'a>(&'a AtomicBool);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Deref for Tx<'_> {
@@ -117,6 +152,9 @@ impl Tx<'_> {
         let run = |sql: &str| self.connection.execute_batch(sql).map_err(|e| E::from(StoreError::sorted(e.into())));
         run("SAVEPOINT nested")?;
         let result = f(self);
+        if self.connection.is_autocommit() {
+            return Err(StoreError::Undone.into());
+        }
         if result.is_err() {
             run("ROLLBACK TO nested")?;
         }
@@ -140,6 +178,7 @@ impl Store {
             Ok::<_, StoreError>(columns)
         })?;
         let capture = Capture::install(&connection, &columns)?;
+        let unsealed = Unsealed::install(&connection)?;
         let (committed, _) = broadcast::channel(1024);
         let own = OwnEntries::default();
         let mut writer = Writer {
@@ -149,6 +188,7 @@ impl Store {
             clock: config.clock.clone(),
             columns: columns.clone(),
             committed: committed.clone(),
+            unsealed,
             own: own.clone(),
         };
         let (jobs, queue) = mpsc::channel::<Job>();
@@ -420,7 +460,13 @@ impl Writer {
         let outcome = (|| {
             let now = self.clock.now();
             let tx = Tx { connection: &self.connection, scope, now, capture: &self.capture, session: &self.session };
-            let value = if terms.privileged { self.session.privileged(|| f(&tx))? } else { f(&tx)? };
+            let value = {
+                let _held = self.unsealed.hold();
+                if terms.privileged { self.session.privileged(|| f(&tx))? } else { f(&tx)? }
+            };
+            if self.connection.is_autocommit() {
+                return Err(StoreError::Undone.into());
+            }
             let sealed = self.seal(scope, action, terms, now).map_err(store)?;
             if let Some((sequence, _)) = &sealed {
                 self.own.add(*sequence);

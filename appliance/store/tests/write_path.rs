@@ -149,6 +149,38 @@ async fn a_write_that_panics_is_undone_and_the_next_one_works() {
     assert_eq!(store.identity().expect("a box").audit_sequence, before.audit_sequence + 1);
 }
 
+/// SQLite rolls back by itself on a full disk. A closure can do the same, which stands for it here.
+#[test]
+fn a_write_that_was_undone_under_its_closure_leaves_nothing() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let before = store.identity().expect("a box");
+    let insert = "INSERT INTO branches (id, name) VALUES (?1, 'x')";
+    let overlooked = store.write_blocking(&scope, "branch.create", move |tx| -> Result<bool, StoreError> {
+        tx.execute(insert, ["a"])?;
+        tx.execute_batch("ROLLBACK")?;
+        Ok(tx.execute(insert, ["b"]).is_ok())
+    });
+    assert!(matches!(overlooked, Err(StoreError::Undone)), "{overlooked:?}");
+    let nested = store.write_blocking(&scope, "branch.create", move |tx| -> Result<bool, StoreError> {
+        let undone = tx.savepoint(|tx| -> Result<(), StoreError> {
+            tx.execute_batch("ROLLBACK")?;
+            Err(StoreError::Refused("no".into()))
+        });
+        assert!(matches!(undone, Err(StoreError::Undone)), "{undone:?}");
+        Ok(tx.execute(insert, ["c"]).is_ok())
+    });
+    assert!(matches!(nested, Err(StoreError::Undone)), "{nested:?}");
+    let early = store.write_blocking(&scope, "branch.create", move |tx| -> Result<(), StoreError> {
+        tx.execute(insert, ["d"])?;
+        let _ = tx.execute_batch("COMMIT");
+        Ok(())
+    });
+    assert!(matches!(early, Err(StoreError::Undone)), "{early:?}");
+    assert_eq!(names(&store, &scope), ["Harbour Street"], "no statement was committed by itself");
+    assert_eq!(store.identity().expect("a box"), before);
+    add_branch(&store, &scope, 1, "Quay 9").expect("writes");
+}
+
 #[test]
 fn what_is_recorded_is_what_was_written_even_after_failed_statements() {
     let (_folder, store, scope) = store(&[]).expect("opens");
