@@ -78,6 +78,27 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether it lies in what was to be written, so that trying again would end the same way: an invariant said no, or a
+    /// value is not what a column takes. Everything else (a lock, the disk, memory) may pass.
+    pub(crate) fn is_of_the_data(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Duplicate(_) | Self::Corrupt(_) => true,
+            Self::Sqlite(rusqlite::Error::SqliteFailure(code, _)) => matches!(
+                code.extended_code & 0xff,
+                rusqlite::ffi::SQLITE_ERROR
+                    | rusqlite::ffi::SQLITE_CONSTRAINT
+                    | rusqlite::ffi::SQLITE_MISMATCH
+                    | rusqlite::ffi::SQLITE_TOOBIG
+                    | rusqlite::ffi::SQLITE_RANGE
+            ),
+            // What the statement or a value is to Rust; SQLite had no say in it.
+            Self::Sqlite(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match StoreError::sorted(error) {

@@ -205,9 +205,10 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
         tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, ?2)", (&identity, "1"))?;
         Ok(())
     });
-    match outcome {
+    match outcome.map_err(StoreError::sorted) {
         Ok(()) => Ok(true),
-        Err(error @ (StoreError::Full | StoreError::Closed | StoreError::Io { .. })) => Err(error),
+        // The page is asked for again.
+        Err(error) if !error.is_of_the_data() => Err(error),
         Err(error) => {
             let document = serde_json::to_string(transaction).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             let now = writer.clock.now().0;
@@ -330,4 +331,53 @@ fn delete(
     let text = format!("DELETE FROM {}_rows WHERE {condition}", columns.table.name);
     let parameters = std::iter::once(Sql::Text(organization.to_owned())).chain(key);
     Ok(tx.prepare_cached(&text)?.execute(params_from_iter(parameters))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Cuts work on the writer's connection off once, `after` so many instructions of SQLite's machine; `None` never.
+    fn interrupt(store: &Store, after: Option<u32>) {
+        let counted = AtomicU32::new(0);
+        let cut = after.map(|after| move || counted.fetch_add(1, Ordering::Relaxed) == after);
+        store
+            .on_writer_blocking(move |writer| -> Result<(), StoreError> {
+                Ok(writer.connection.progress_handler(1, cut)?)
+            })
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_while_it_comes_back_comes_again_and_is_no_quarantine() {
+        let (_folder, store, scope) = crate::test::store(&[]).unwrap();
+        let before = store.identity().unwrap();
+        store
+            .write_blocking(&scope, "branch.create", |tx| -> Result<(), StoreError> {
+                tx.execute("INSERT INTO branches (id, name) VALUES ('a', 'lost')", [])?;
+                Ok(())
+            })
+            .unwrap();
+        let lost = store.outbox_blocking(before.sequence, 1 << 20).unwrap();
+        let (_folder, restored, scope) = crate::test::store(&[]).unwrap();
+        let mut cuts = 0;
+        let applied = loop {
+            interrupt(&restored, Some(cuts * 3));
+            match restored.apply_given_back(1, lost.clone()).await {
+                Ok(applied) => break applied,
+                Err(_) => cuts += 1,
+            }
+        };
+        interrupt(&restored, None);
+        assert!(cuts > 10, "{cuts}");
+        assert_eq!(applied, Applied { applied: 1, quarantined: 0 });
+        let names: i64 = restored
+            .read_blocking(&scope, |db| -> Result<_, StoreError> {
+                Ok(db.query_row("SELECT count(*) FROM branches WHERE name = 'lost'", [], |r| r.get(0))?)
+            })
+            .unwrap();
+        assert_eq!(names, 1);
+    }
 }
