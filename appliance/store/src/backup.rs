@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, backup::Backup};
+use rusqlite::{Connection, OpenFlags, backup::Backup};
 
 use crate::{
     Store, StoreError,
@@ -24,6 +24,9 @@ use crate::{
 
 /// Folders and files of a data folder that a backup holds besides the database.
 const PARTS: &[&str] = &["master.key", "keys.json", "identity", "objects", "sent.toml"];
+
+/// Where a restore makes the parts ready, within the data folder so that moving them is a renaming.
+const MADE_READY: &str = ".restoring";
 
 /// Zstandard level of a backup.
 const LEVEL: i32 = 6;
@@ -81,30 +84,113 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings a backup back into an empty or missing data folder and begins a new epoch.
+/// Brings a backup back into a data folder that holds no box, and begins a new epoch. What stands there under the name of a
+/// part of the backup is replaced.
+///
+/// All of it is made ready in a folder within and then moved into place, the database last: a folder that was cut off on the
+/// way holds no box, and the same again begins anew.
 pub fn restore(source: &Path, data: &Path) -> Result<BackupReport, StoreError> {
-    if connection::path(data).exists() {
+    let io = |e| StoreError::io(data, e);
+    if holds_box(data) {
         return Err(StoreError::Initialised);
     }
-    std::fs::create_dir_all(data).map_err(|e| StoreError::io(data, e))?;
     let file = File::open(source).map_err(|e| StoreError::io(source, e))?;
     let bytes = file.metadata().map_err(|e| StoreError::io(source, e))?.len();
     let decoder = zstd::Decoder::new(file).map_err(|e| StoreError::io(source, e))?;
-    unpack(tar::Archive::new(decoder), data)
+    let made = data.join(MADE_READY);
+    clear(&made).and_then(|()| std::fs::create_dir_all(&made)).map_err(io)?;
+    unpack(tar::Archive::new(decoder), &made)
         .map_err(|e| StoreError::Corrupt(format!("{} is no whole backup: {e}", source.display())))?;
-    if !connection::path(data).exists() {
+    if !connection::path(&made).exists() {
         return Err(StoreError::Corrupt(format!("{} holds no box", source.display())));
     }
+    let report = begin_epoch(&made, bytes)?;
+    move_in(&made, data).map_err(io)?;
+    Ok(report)
+}
+
+/// Whether a box lives in this folder. What cannot be read counts as one: nothing is written over it.
+fn holds_box(data: &Path) -> bool {
+    let path = connection::path(data);
+    if !path.exists() {
+        return false;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // A verb on an empty folder leaves a database without a box.
+    let boxes = Connection::open_with_flags(path, flags).and_then(|database| {
+        let tables = "SELECT count(*) FROM sqlite_master WHERE name = 'sys_box'";
+        if database.query_row(tables, [], |r| r.get::<_, i64>(0))? == 0 {
+            return Ok(0);
+        }
+        database.query_row("SELECT count(*) FROM sys_box", [], |r| r.get::<_, i64>(0))
+    });
+    boxes.map_or(true, |n| n > 0)
+}
+
+/// Begins a new epoch in an unpacked backup, and ends the sessions of then: their cookies may be in other hands by now.
+fn begin_epoch(data: &Path, bytes: u64) -> Result<BackupReport, StoreError> {
     let session = Session::default();
     let database = connection::open(data, &session, true)?;
-    session.privileged(|| {
+    let report = session.privileged(|| {
         let transaction = database.unchecked_transaction()?;
         let row = connection::read_box(&database)?.ok_or(StoreError::NotInitialised)?;
         let epoch = row.epoch + 1;
         epoch::begin(&database, &row, epoch)?;
+        database.execute("DELETE FROM sys_sessions", [])?;
         transaction.commit()?;
-        Ok(BackupReport { bytes, epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
-    })
+        Ok::<_, StoreError>(BackupReport { bytes, epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
+    })?;
+    // The last connection that closes brings the write-ahead log into the database and removes it.
+    database.close().map_err(|(_, e)| StoreError::sorted(e.into()))?;
+    Ok(report)
+}
+
+/// Moves what was made ready into place, the database last and once everything else is durable.
+fn move_in(made: &Path, data: &Path) -> std::io::Result<()> {
+    sync_folders(made)?;
+    for part in PARTS {
+        let (from, to) = (made.join(part), data.join(part));
+        if from.exists() {
+            clear(&to)?;
+            std::fs::rename(from, to)?;
+        }
+    }
+    for suffix in ["-wal", "-shm", ""] {
+        clear(&data.join(format!("{FILE}{suffix}")))?;
+    }
+    File::open(data)?.sync_all()?;
+    std::fs::rename(connection::path(made), connection::path(data))?;
+    clear(made)?;
+    File::open(data)?.sync_all()?;
+    // The folder itself may be new.
+    match data.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Makes the names in a folder and all below it durable.
+fn sync_folders(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file or a folder, if it is there.
+fn clear(path: &Path) -> std::io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(m) if m.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn unpack<R: Read>(mut archive: tar::Archive<R>, data: &Path) -> std::io::Result<()> {

@@ -331,6 +331,40 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
 }
 
 #[tokio::test]
+async fn a_restore_that_was_cut_off_begins_anew_and_ends_the_sessions_of_then() {
+    let (folder, store, scope) = store(&[]).expect("opens");
+    let field = sent_core::cipher::Field { table: "factors", row: "u", column: "secret" };
+    let sealed = store.encipher(scope.organization, &field, b"a secret").expect("seals");
+    let session = "INSERT INTO sys_sessions (digest, organization_id, user_id, stage, created_at, seen_at) VALUES ('d', 'o', 'u', 'open', 0, 0)";
+    Connection::open(folder.path().join("business.sqlite")).and_then(|db| db.execute(session, [])).expect("writes");
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("box.backup");
+    backup(&store, &file).expect("backs up");
+
+    // Cut off after some parts were unpacked, and a verb was tried on what is there.
+    let data = place.path().join("restored");
+    let made = data.join(".restoring");
+    std::fs::create_dir_all(&made).expect("a folder");
+    std::fs::copy(folder.path().join("business.sqlite"), made.join("business.sqlite")).expect("copies");
+    let config = || sent_store::Config { data: data.clone(), tables: vec![], clock: store.clock().clone(), readers: 1 };
+    let empty = Store::open(config()).expect("opens");
+    assert!(matches!(empty.identity(), Err(StoreError::NotInitialised)), "half a restore is no box");
+    drop(empty);
+
+    assert_eq!(restore(&file, &data).expect("restores").epoch, 2);
+    assert!(!made.exists());
+    let again = Store::open(config()).expect("opens");
+    assert_eq!(again.identity().expect("a box").epoch, 2);
+    let opened = again.decipher(scope.organization, &field, &sealed).expect("the keys came along");
+    assert_eq!(&*opened, b"a secret");
+    let sessions: i64 = Connection::open(data.join("business.sqlite"))
+        .and_then(|db| db.query_row("SELECT count(*) FROM sys_sessions", [], |r| r.get(0)))
+        .expect("reads");
+    assert_eq!(sessions, 0);
+    assert!(matches!(restore(&file, &data), Err(StoreError::Initialised)));
+}
+
+#[tokio::test]
 async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_aside() {
     let (_folder, store, scope) = store(&[]).expect("opens");
     let place = tempfile::tempdir().expect("a folder");
