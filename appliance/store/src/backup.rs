@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     path::{Component, Path, PathBuf},
     time::Duration,
 };
@@ -62,18 +62,38 @@ pub fn backup(store: &Store, target: &Path) -> Result<BackupReport, StoreError> 
     let mut archive = tar::Builder::new(encoder);
     archive.append_path_with_name(&copy, FILE).map_err(io)?;
     for part in PARTS {
-        let path = store.data().join(part);
-        if path.is_dir() {
-            archive.append_dir_all(part, &path).map_err(io)?;
-        } else if path.is_file() {
-            archive.append_path_with_name(&path, part).map_err(io)?;
-        }
+        pack(&mut archive, &store.data().join(part), Path::new(part)).map_err(io)?;
     }
     let file = archive.into_inner().and_then(zstd::Encoder::finish).map_err(io)?;
     file.sync_all().map_err(io)?;
     std::fs::rename(&partial, target).map_err(|e| StoreError::io(target, e))?;
     let bytes = target.metadata().map_err(|e| StoreError::io(target, e))?.len();
     Ok(BackupReport { bytes, epoch: row.epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
+}
+
+/// Packs a file, or a folder with all below it. Left out is what has a dot before its name, for it is still being written
+/// (uploads into `objects/.staging`), and what goes while it is looked at.
+fn pack<W: Write>(archive: &mut tar::Builder<W>, path: &Path, name: &Path) -> std::io::Result<()> {
+    let found = |e: std::io::Error| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) };
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return found(error),
+    };
+    if metadata.is_dir() {
+        archive.append_dir(name, path)?;
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?.file_name();
+            if !entry.as_encoded_bytes().starts_with(b".") {
+                pack(archive, &path.join(&entry), &name.join(&entry))?;
+            }
+        }
+    } else if metadata.is_file() {
+        match File::open(path) {
+            Ok(mut file) => archive.append_file(name, &mut file)?,
+            Err(error) => return found(error),
+        }
+    }
+    Ok(())
 }
 
 fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
@@ -188,7 +208,7 @@ fn clear(path: &Path) -> std::io::Result<()> {
         Err(error) => Err(error),
     };
     match removed {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }
@@ -204,7 +224,7 @@ fn unpack<R: Read>(mut archive: tar::Archive<R>, data: &Path) -> std::io::Result
             .is_some_and(|c| c.as_os_str() == FILE || PARTS.iter().any(|p| c.as_os_str() == *p));
         if !plain || !ours || !(entry.header().entry_type().is_file() || entry.header().entry_type().is_dir()) {
             return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
+                ErrorKind::InvalidData,
                 format!("{} does not belong there", path.display()),
             ));
         }

@@ -91,12 +91,12 @@ impl Store {
     }
 
     /// Applies transactions the cloud gave back after a restore, each in a write of its own. What no longer fits goes to the
-    /// quarantine. Saying the same again changes nothing.
-    pub async fn apply_given_back(&self, epoch: u64, transactions: Vec<Transaction>) -> Result<Applied, StoreError> {
+    /// quarantine, as does what this box never sealed. Saying the same again changes nothing.
+    pub async fn apply_given_back(&self, transactions: Vec<Transaction>) -> Result<Applied, StoreError> {
         self.on_writer(move |writer| {
             let mut outcome = Applied::default();
             for transaction in &transactions {
-                if give_back(writer, epoch, transaction)? {
+                if give_back(writer, transaction)? {
                     outcome.applied += 1;
                 } else {
                     outcome.quarantined += 1;
@@ -172,7 +172,7 @@ fn put_reference(tx: &Tx<'_>, columns: &Columns, row: &ReferenceRow) -> Result<(
 }
 
 /// Applies a transaction of an earlier epoch. `false`: it did not fit and is in the quarantine.
-fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Result<bool, StoreError> {
+fn give_back(writer: &mut Writer, transaction: &Transaction) -> Result<bool, StoreError> {
     let columns = by_name(writer)?;
     let identity = transaction.identity().to_string();
     let known = writer.session.privileged(|| -> Result<bool, StoreError> {
@@ -194,9 +194,13 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
         ..Scope::cloud(transaction.organization_id, &*writer.clock)
     };
     let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
-    let changes = sent_protocol::change::parse(&transaction.changes);
+    let epoch = sealed_in(writer, transaction)?;
+    let changes = match epoch {
+        Some(_) => sent_protocol::change::parse(&transaction.changes).map_err(|e| e.to_string()),
+        None => Err("its hash is of no epoch of this box".to_owned()),
+    };
     let outcome = writer.write_as(&scope, "sync.given_back.apply", &terms, |tx| -> Result<(), StoreError> {
-        for change in changes.map_err(|e| StoreError::Corrupt(e.to_string()))? {
+        for change in changes.map_err(StoreError::Corrupt)? {
             let Some(table) = columns.get(change.table.as_str()) else {
                 return Err(StoreError::Corrupt(format!("there is no table {}", change.table)));
             };
@@ -215,12 +219,19 @@ fn give_back(writer: &mut Writer, epoch: u64, transaction: &Transaction) -> Resu
             writer.session.privileged(|| {
                 writer.connection.execute(
                     "INSERT OR IGNORE INTO sys_quarantine (identity, epoch, sequence, document, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    (&identity, signed(epoch), signed(transaction.sequence), document, error.to_string(), now),
+                    (&identity, signed(epoch.unwrap_or(0)), signed(transaction.sequence), document, error.to_string(), now),
                 )
             })?;
             Ok(false)
         }
     }
+}
+
+/// The epoch of this box that a transaction was sealed in: its hash covers it.
+fn sealed_in(writer: &Writer, transaction: &Transaction) -> Result<Option<u64>, StoreError> {
+    let head = writer.session.privileged(|| connection::read_box(&writer.connection))?;
+    let head = head.ok_or(StoreError::NotInitialised)?;
+    Ok((1..=head.epoch).rev().find(|epoch| transaction.compute_hash(head.box_id, *epoch) == transaction.hash))
 }
 
 fn apply_change(tx: &Tx<'_>, columns: &Columns, organization: &str, change: &Change) -> Result<(), StoreError> {
@@ -365,7 +376,7 @@ mod tests {
         let mut cuts = 0;
         let applied = loop {
             interrupt(&restored, Some(cuts * 3));
-            match restored.apply_given_back(1, lost.clone()).await {
+            match restored.apply_given_back(lost.clone()).await {
                 Ok(applied) => break applied,
                 Err(_) => cuts += 1,
             }

@@ -299,6 +299,10 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
     add_branch(&store, &scope, 1, "Quay 9").expect("writes");
     let place = tempfile::tempdir().expect("a folder");
     let file = place.path().join("box.backup");
+    let uploads = store.data().join("objects/.staging");
+    std::fs::create_dir_all(&uploads).expect("a folder");
+    std::fs::copy(store.data().join("business.sqlite"), uploads.join("half")).expect("copies");
+    std::fs::copy(store.data().join("business.sqlite"), store.data().join("objects/whole")).expect("copies");
     let report = backup(&store, &file).expect("backs up");
     assert_eq!(report.sequence, 2);
     add_branch(&store, &scope, 2, "lost").expect("writes");
@@ -306,6 +310,7 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
     let data = place.path().join("restored");
     let restored = restore(&file, &data).expect("restores");
     assert_eq!(restored.epoch, 2);
+    assert!(data.join("objects/whole").exists() && !data.join("objects/.staging").exists());
     let again = Store::open(sent_store::Config {
         data: data.clone(),
         tables: vec![],
@@ -382,17 +387,37 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
 
     let data = place.path().join("restored");
     restore(&file, &data).expect("restores");
-    let again = Store::open(sent_store::Config { data, tables: vec![], clock: store.clock().clone(), readers: 1 })
-        .expect("opens");
-    let only_second = again.apply_given_back(1, vec![lost[1].clone()]).await.expect("applies");
+    let again = Store::open(sent_store::Config {
+        data: data.clone(),
+        tables: vec![],
+        clock: store.clock().clone(),
+        readers: 1,
+    })
+    .expect("opens");
+    let only_second = again.apply_given_back(vec![lost[1].clone()]).await.expect("applies");
     assert_eq!((only_second.applied, only_second.quarantined), (0, 1));
     for _ in 0..2 {
-        again.apply_given_back(1, vec![lost[0].clone()]).await.expect("applies");
+        again.apply_given_back(vec![lost[0].clone()]).await.expect("applies");
     }
     assert_eq!(names(&again, &scope), ["Harbour Street", "lost"]);
     let waiting = again.outbox_blocking(0, 1 << 20).expect("reads");
     assert_eq!(waiting.iter().filter(|t| t.identity() == lost[0].hash).count(), 1);
     assert_eq!(again.quarantined().await.expect("reads"), 1);
+
+    // What another box sealed, or somebody changed on its way.
+    let mut forged = lost[0].clone();
+    forged.action = "branch.forge".to_owned();
+    forged.hash = forged.compute_hash(uuid::Uuid::from_u128(0xbad), 1);
+    let forged = again.apply_given_back(vec![forged]).await.expect("answers");
+    assert_eq!((forged.applied, forged.quarantined), (0, 1));
+    let kept: Vec<(i64, String)> = Connection::open(data.join("business.sqlite"))
+        .and_then(|db| {
+            let mut statement = db.prepare("SELECT epoch, error FROM sys_quarantine ORDER BY epoch")?;
+            statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
+        })
+        .expect("reads");
+    assert_eq!(kept.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [0, 1], "{kept:?}");
+    assert!(kept[0].1.contains("no epoch of this box"), "{kept:?}");
 }
 
 #[tokio::test]

@@ -95,8 +95,7 @@ impl Ledger for StoreLedger {
     }
 
     async fn give_back(&self, transactions: Vec<Transaction>, next: Option<Position>) -> Result<(), LedgerError> {
-        let state = self.state().await?;
-        self.store.apply_given_back(state.start.previous_epoch, transactions).await.map_err(words)?;
+        self.store.apply_given_back(transactions).await.map_err(words)?;
         if let Some(next) = next {
             let text = serde_json::to_string(&next).map_err(|e| LedgerError(e.to_string()))?;
             self.store.set_state(GIVEN_BACK, &text).await.map_err(words)?;
