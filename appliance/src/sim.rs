@@ -201,6 +201,7 @@ async fn join(simulation: Simulation, folder: PathBuf, number: u32) -> anyhow::R
         branch: None,
     };
     let (identity, _) = sent_sync::enrol(&folder, enrolment).await?;
+    identity.save(&folder)?;
     Ok((number, identity))
 }
 

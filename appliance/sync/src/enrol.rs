@@ -53,8 +53,9 @@ pub enum EnrolError {
     Identity(#[from] IdentityError),
 }
 
-/// Enrols the box of a data folder. The answer also carries the organisation's data key, which the caller hands to the
-/// cipher; the identity is on disk when this returns. After a lost answer, calling it again asks with the same key.
+/// Asks to enrol the box of a data folder. The answer also carries the organisation's data key, which the caller hands to the
+/// cipher; then it saves the identity ([`Identity::save`]), and the box is enrolled. Until then, after a lost answer or any
+/// other end, calling it again asks with the same key.
 pub async fn enrol(data: &Path, enrolment: Enrolment) -> Result<(Identity, EnrolResponse), EnrolError> {
     if let Some(identity) = Identity::load(data)? {
         return Err(EnrolError::Enrolled(identity.cloud));
@@ -87,7 +88,5 @@ pub async fn enrol(data: &Path, enrolment: Enrolment) -> Result<(Identity, Enrol
     if !roots.iter().all(|root| Fingerprint::of(root) == enrolment.claim.fingerprint) {
         return Err(EnrolError::OtherCloud("it names another root than the code does".into()));
     }
-    let identity = Identity::from_answer(enrolment.cloud, &key, &answer)?;
-    identity.save(data)?;
-    Ok((identity, answer))
+    Ok((Identity::from_answer(enrolment.cloud, &key, &answer)?, answer))
 }

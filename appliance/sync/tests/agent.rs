@@ -146,6 +146,7 @@ impl Office {
         let claim = cloud.claim(BOX);
         let (identity, answer) = enrol(self.folder.path(), enrolment(cloud, claim)).await.unwrap();
         assert_eq!((identity.box_id, answer.box_id), (BOX, BOX));
+        identity.save(self.folder.path()).unwrap();
         self.identity = Some(identity);
     }
 
@@ -246,11 +247,18 @@ async fn a_code_is_only_told_to_the_cloud_it_vouches_for() {
     assert!(matches!(refused, Err(EnrolError::OtherCloud(_))), "{refused:?}");
     assert!(cloud.rows().answered.is_empty(), "nothing was said");
 
-    // The answer is lost on the way; asking again with the same key is possible, here with a new code.
+    // The answer is lost on the way, or the box ends before it has kept all of it: the same code works again, for it asks
+    // with the same key.
     cloud.trouble(path::ENROL, Trouble::CutAfter);
-    let lost = enrol(folder.path(), enrolment(&cloud, claim)).await;
+    let lost = enrol(folder.path(), enrolment(&cloud, claim.clone())).await;
     assert!(matches!(lost, Err(EnrolError::Unreachable(_))), "{lost:?}");
-    enrol(folder.path(), enrolment(&cloud, cloud.claim(BOX))).await.unwrap();
+    enrol(folder.path(), enrolment(&cloud, claim.clone())).await.unwrap();
+    assert!(Identity::load(folder.path()).unwrap().is_none(), "whoever asks says when all of it is kept");
+    let (identity, _) = enrol(folder.path(), enrolment(&cloud, claim.clone())).await.unwrap();
+    identity.save(folder.path()).unwrap();
+    let stranger = tempfile::tempdir().unwrap();
+    let refused = enrol(stranger.path(), enrolment(&cloud, claim)).await;
+    assert!(matches!(refused, Err(EnrolError::Refused(_))), "another key: {refused:?}");
     assert_eq!(Identity::load(folder.path()).unwrap().unwrap().box_id, BOX);
 }
 

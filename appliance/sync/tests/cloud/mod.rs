@@ -14,7 +14,7 @@ use hyper_util::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair,
+    Issuer, KeyPair, PublicKeyData as _,
 };
 use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject as _};
@@ -52,7 +52,8 @@ pub enum Trouble {
 
 #[derive(Default)]
 pub struct Rows {
-    pub claims: BTreeMap<String, Uuid>,
+    /// Claims, and the key that used each.
+    pub claims: BTreeMap<String, (Uuid, Option<Vec<u8>>)>,
     pub issued: u32,
     pub cursor: Option<Cursor>,
     pub epochs: Vec<EpochRecord>,
@@ -138,7 +139,7 @@ impl Cloud {
         let mut rows = self.rows();
         let secret = format!("CLAIM-{}-CODE", rows.issued);
         rows.issued += 1;
-        rows.claims.insert(secret.clone(), box_id);
+        rows.claims.insert(secret.clone(), (box_id, None));
         drop(rows);
         format!("{secret}.{}", self.fingerprint).parse().unwrap()
     }
@@ -258,7 +259,12 @@ fn nothing() -> Cursor {
 
 async fn enrol(State(cloud): State<Arc<Cloud>>, bytes: Bytes) -> Response {
     let request: EnrolRequest = body::decode(&bytes).unwrap();
-    let Some(box_id) = cloud.rows().claims.remove(&request.claim) else {
+    let key = CertificateSigningRequestParams::from_pem(&request.csr_pem).unwrap().public_key.der_bytes().to_vec();
+    let box_id = cloud.rows().claims.get_mut(&request.claim).and_then(|(box_id, user)| {
+        let first = user.get_or_insert_with(|| key.clone());
+        (*first == key).then_some(*box_id)
+    });
+    let Some(box_id) = box_id else {
         return error(StatusCode::FORBIDDEN, code::CLAIM_INVALID, "this code was used or has ended");
     };
     let (certificate_pem, expires_at) = cloud.issue(&request.csr_pem, box_id);
