@@ -451,6 +451,21 @@ async fn logins_are_counted_rotated_and_bound_to_the_clock() {
     let refused = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect_err("too many");
     assert_eq!(refused.kind, sent_core::error::Kind::TooMany);
     clock.advance(16 * 60 * 1_000_000);
+    let guesses = (0..30).map(|n| {
+        let (store, address) = (store.clone(), format!("10.0.1.{n}"));
+        tokio::spawn(async move { store.login("ada@example.org", "wrong", &address).await.expect_err("wrong").kind })
+    });
+    let mut looked_at = 0;
+    for guess in guesses.collect::<Vec<_>>() {
+        looked_at += usize::from(guess.await.expect("answers") == sent_core::error::Kind::Unauthenticated);
+    }
+    assert_eq!(looked_at, 5, "however many guess at once");
+    clock.advance(16 * 60 * 1_000_000);
+    for _ in 0..6 {
+        let open =
+            store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect("what was right is not counted");
+        assert_eq!(open.stage, sent_store::identity::Stage::Open);
+    }
     let login = store.login("ada@example.org", "correct horse", "10.0.0.2").await.expect("logs in again");
 
     let me = store.session(&login.secret).await.expect("reads").expect("a session");

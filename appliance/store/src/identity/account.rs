@@ -11,7 +11,7 @@ use sent_core::{
 };
 use uuid::Uuid;
 
-use super::directory::off_thread;
+use super::directory::{Hashing, off_thread};
 use crate::{Store, StoreError, connection::uuid};
 
 /// What a new token is to be.
@@ -38,7 +38,7 @@ impl Store {
                 Ok(db.query_row("SELECT password_hash FROM users WHERE id = ?1", [user.to_string()], |r| r.get(0))?)
             })
             .await?;
-        let hash = off_thread(move || {
+        let hash = off_thread(Hashing::begin().await?, move || {
             if !secrets::verify_password(&current, &hash) {
                 return Err(Problem::field("current", "this is not your present password"));
             }

@@ -6,6 +6,7 @@ use sent_contract::{
     reference::OrganizationSetting,
 };
 use sent_core::{Problem, Scope, identity as secrets};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx, connection::uuid};
@@ -109,7 +110,7 @@ impl Store {
     /// Makes a user. The password is hashed before the write begins.
     pub async fn create_user(&self, scope: &Scope, new: NewUser) -> Result<User, Problem> {
         let (scope, store) = (scope.clone(), self.clone());
-        off_thread(move || store.create_user_blocking(&scope, new)).await
+        off_thread(Hashing::begin().await?, move || store.create_user_blocking(&scope, new)).await
     }
 
     /// The same, for verbs.
@@ -154,7 +155,7 @@ impl Store {
         let hash = match patch.password.clone() {
             None => None,
             Some(password) => Some(
-                off_thread(move || {
+                off_thread(Hashing::begin().await?, move || {
                     secrets::check_password_rules(&password)?;
                     secrets::hash_password(&password)
                 })
@@ -194,11 +195,32 @@ impl Store {
     }
 }
 
-/// Runs work that burns CPU off the async threads.
+/// Passwords hashed at a time. Each takes 19 MiB and a core (OWASP's first choice for argon2id), and anybody may ask for one.
+const HASHES: usize = 2;
+
+static HASHING: Semaphore = Semaphore::const_new(HASHES);
+
+/// The place of one of those who hash now.
+pub(super) struct Hashing(#[expect(dead_code, reason = "it is held")] SemaphorePermit<'static>);
+
+impl Hashing {
+    /// Waits for a place.
+    pub(super) async fn begin() -> Result<Self, Problem> {
+        HASHING.acquire().await.map(Self).map_err(Problem::internal)
+    }
+}
+
+/// Runs work that hashes off the async threads, in the place it was given.
 pub(super) async fn off_thread<T: Send + 'static>(
+    place: Hashing,
     f: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::task::spawn_blocking(f).await.map_err(Problem::internal)?
+    // The work goes on when nobody waits for it any more, and keeps its place until it has ended.
+    let work = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        f()
+    });
+    work.await.map_err(Problem::internal)?
 }
 
 fn known_role(db: &Connection, role: Uuid) -> Result<(), Problem> {
@@ -247,4 +269,35 @@ fn list(db: &Connection, id: Option<Uuid>) -> Result<Vec<User>, StoreError> {
         })
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_more_passwords_are_hashed_at_a_time_than_there_are_places() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = (0..12).map(|_| {
+            let (now, most) = (now.clone(), most.clone());
+            tokio::spawn(async move {
+                off_thread(Hashing::begin().await?, move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    secrets::verify_nobody("a guess");
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
+                })
+                .await
+            })
+        });
+        for work in work.collect::<Vec<_>>() {
+            work.await.unwrap().unwrap();
+        }
+        assert!(most.load(Ordering::SeqCst) <= HASHES);
+    }
 }

@@ -1,6 +1,9 @@
 //! Logging in, staying logged in, logging out; what is counted against a guesser.
+//!
+//! An attempt is counted before its password is looked at, and taken back when it was right: however many come at once, no
+//! more than the bound are looked at. Passwords are hashed a few at a time, so only as many attempts are ever open.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use sent_contract::identity::{Me, Named};
 use sent_core::{
     Actor, Problem, Scope, Timestamp,
@@ -10,7 +13,7 @@ use sent_core::{
 };
 use uuid::Uuid;
 
-use super::directory::off_thread;
+use super::directory::{Hashing, off_thread};
 use crate::{
     Store, StoreError,
     connection::uuid,
@@ -69,10 +72,13 @@ impl Store {
     pub async fn login(&self, email: &str, password: &str, address: &str) -> Result<Login, Problem> {
         let email = email.trim().to_lowercase();
         let subjects = [format!("account:{email}"), format!("address:{address}")];
+        // Whoever is refused already does not wait for the others' hashes.
         self.refuse_guessers(&subjects).await?;
+        let hashing = Hashing::begin().await?;
+        let attempt = self.count_attempt(&subjects).await?;
         let account = self.read_store_async(move |db| find_account(db, &email)).await?;
         let password = password.to_owned();
-        let account = off_thread(move || {
+        let account = off_thread(hashing, move || {
             Ok(match account {
                 Some(a) => secrets::verify_password(&password, &a.password_hash).then_some(a),
                 None => {
@@ -83,11 +89,10 @@ impl Store {
         })
         .await?;
         let Some(account) = account.filter(|a| !a.disabled) else {
-            self.count_failure(subjects).await?;
             return Err(Problem::new(Kind::Unauthenticated, "name and password do not fit, or the account is locked"));
         };
         let stage = if account.totp { Stage::Totp } else { Stage::Open };
-        self.open_session(account, stage, subjects).await
+        self.open_session(account, stage, attempt, subjects).await
     }
 
     /// Second step: a one-time code or a recovery code. The session's secret changes.
@@ -95,9 +100,8 @@ impl Store {
         let session = self.session(secret).await?.filter(|s| s.stage == Stage::Totp);
         let session = session.ok_or_else(|| Problem::new(Kind::Unauthenticated, "log in with your password first"))?;
         let subjects = [format!("account:{}", session.me.email.to_lowercase()), format!("address:{address}")];
-        self.refuse_guessers(&subjects).await?;
+        let attempt = self.count_attempt(&subjects).await?;
         if !self.check_factor(&session.scope, session.me.id, code).await? {
-            self.count_failure(subjects).await?;
             return Err(Problem::new(Kind::Unauthenticated, "this code is wrong or was used already"));
         }
         let email = session.me.email.clone();
@@ -107,7 +111,7 @@ impl Store {
             .filter(|a| !a.disabled)
             .ok_or_else(|| Problem::new(Kind::Unauthenticated, "the account is locked"))?;
         self.close(secret).await?;
-        self.open_session(account, Stage::Open, subjects).await
+        self.open_session(account, Stage::Open, attempt, subjects).await
     }
 
     /// The session of a cookie, if it is still good.
@@ -176,7 +180,13 @@ impl Store {
         self.read_store_async(move |db| read_token(db, &digest, now, request)).await.map_err(Problem::from)
     }
 
-    async fn open_session(&self, account: Account, stage: Stage, subjects: [String; 2]) -> Result<Login, Problem> {
+    async fn open_session(
+        &self,
+        account: Account,
+        stage: Stage,
+        attempt: Attempt,
+        subjects: [String; 2],
+    ) -> Result<Login, Problem> {
         let secret = secrets::new_secret("");
         let digest = secrets::digest(&secret);
         let now = self.clock().now();
@@ -190,6 +200,9 @@ impl Store {
                 Stage::Open => "session.open",
             };
             event(w, &scope, action, |db| {
+                for row in attempt.0 {
+                    db.execute("DELETE FROM sys_attempts WHERE rowid = ?1", [row])?;
+                }
                 db.execute("DELETE FROM sys_sessions WHERE created_at < ?1", [now.0 - SESSION_SECONDS * 1_000_000])?;
                 db.execute(
                     "INSERT INTO sys_sessions (digest, organization_id, user_id, stage, created_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
@@ -209,49 +222,66 @@ impl Store {
     async fn refuse_guessers(&self, subjects: &[String; 2]) -> Result<(), Problem> {
         let subjects = subjects.clone();
         let since = self.clock().now().plus_seconds(-WINDOW_SECONDS);
-        let counts = self
-            .read_store_async(move |db| {
-                let mut statement =
-                    db.prepare_cached("SELECT count(*), min(at) FROM sys_attempts WHERE subject = ?1 AND at > ?2")?;
-                subjects
-                    .iter()
-                    .map(|s| {
-                        Ok(statement
-                            .query_row((s, since.0), |r| Ok((r.get::<_, i64>(0)?, r.get::<_, Option<i64>>(1)?)))?)
-                    })
-                    .collect::<Result<Vec<_>, StoreError>>()
-            })
-            .await?;
-        for ((failures, first), limit) in counts.into_iter().zip([ACCOUNT_FAILURES, ADDRESS_FAILURES]) {
-            if failures >= limit {
-                let wait = (first.unwrap_or(since.0) - since.0) / 1_000_000;
-                let wait = u32::try_from(wait.clamp(1, WINDOW_SECONDS)).unwrap_or(60);
-                return Err(Problem::new(
-                    Kind::TooMany,
-                    format!("too many failed logins; try again in {} minutes", wait.div_ceil(60)),
-                )
-                .with_retry_after(wait));
-            }
-        }
-        Ok(())
+        let counts = self.read_store_async(move |db| attempts(db, &subjects, since)).await?;
+        refuse_beyond(counts, since)
     }
 
-    async fn count_failure(&self, subjects: [String; 2]) -> Result<(), Problem> {
-        let now = self.clock().now();
+    /// Counts an attempt whose outcome is open as a failed one, unless there are too many.
+    async fn count_attempt(&self, subjects: &[String; 2]) -> Result<Attempt, Problem> {
+        let (subjects, now) = (subjects.clone(), self.clock().now());
+        let since = now.plus_seconds(-WINDOW_SECONDS);
         self.on_writer(move |w| {
-            w.session.privileged(|| {
-                let transaction = w.connection.unchecked_transaction()?;
-                transaction.execute("DELETE FROM sys_attempts WHERE at < ?1", [now.plus_seconds(-WINDOW_SECONDS).0])?;
-                for subject in &subjects {
-                    transaction.execute("INSERT INTO sys_attempts (subject, at) VALUES (?1, ?2)", (subject, now.0))?;
+            w.session.privileged(|| -> Result<Attempt, Problem> {
+                let failed = |e: rusqlite::Error| StoreError::sorted(e.into());
+                // Workers and verbs write too: the count must not move between the look and the entry.
+                let transaction = rusqlite::Transaction::new_unchecked(&w.connection, TransactionBehavior::Immediate)
+                    .map_err(failed)?;
+                transaction.execute("DELETE FROM sys_attempts WHERE at < ?1", [since.0]).map_err(failed)?;
+                refuse_beyond(attempts(&transaction, &subjects, since)?, since)?;
+                let mut rows = [0; 2];
+                for (row, subject) in rows.iter_mut().zip(&subjects) {
+                    transaction
+                        .execute("INSERT INTO sys_attempts (subject, at) VALUES (?1, ?2)", (subject, now.0))
+                        .map_err(failed)?;
+                    *row = transaction.last_insert_rowid();
                 }
-                transaction.commit()?;
-                Ok::<_, StoreError>(())
+                transaction.commit().map_err(failed)?;
+                Ok(Attempt(rows))
             })
         })
         .await
-        .map_err(Problem::from)
     }
+}
+
+/// An attempt under way: its rows, one of the account and one of the address.
+struct Attempt([i64; 2]);
+
+/// How many attempts failed since, and when the first of them did, of the account and of the address.
+type Attempts = [(i64, Option<i64>); 2];
+
+fn attempts(db: &Connection, subjects: &[String; 2], since: Timestamp) -> Result<Attempts, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT count(*), min(at) FROM sys_attempts WHERE subject = ?1 AND at > ?2")?;
+    let mut counts = Attempts::default();
+    for (count, subject) in counts.iter_mut().zip(subjects) {
+        *count = statement.query_row((subject, since.0), |r| Ok((r.get(0)?, r.get(1)?)))?;
+    }
+    Ok(counts)
+}
+
+fn refuse_beyond(counts: Attempts, since: Timestamp) -> Result<(), Problem> {
+    for ((failures, first), limit) in counts.into_iter().zip([ACCOUNT_FAILURES, ADDRESS_FAILURES]) {
+        if failures >= limit {
+            let wait = (first.unwrap_or(since.0) - since.0) / 1_000_000;
+            let wait = u32::try_from(wait.clamp(1, WINDOW_SECONDS)).unwrap_or(60);
+            return Err(Problem::new(
+                Kind::TooMany,
+                format!("too many failed logins; try again in {} minutes", wait.div_ceil(60)),
+            )
+            .with_retry_after(wait));
+        }
+    }
+    Ok(())
 }
 
 /// A change of the store's own tables that the audit must show although no declared row changes.
