@@ -29,10 +29,12 @@ for file in "$root"/migrations/cloud/0*.sql; do
     psql -q -1 -v ON_ERROR_STOP=1 "$url/sent" -f "$file" >/dev/null
 done
 
-rm -rf "$root/.sqlx"
-mkdir "$root/.sqlx"
+# Into another folder first: builds that run meanwhile, or after a query that is wrong, still find the old one.
 cd "$root"
+mkdir -p "$root/.sqlx" "$folder/sqlx"
 # The macros run only when the crate is compiled again.
 touch cloud-sync/server/src/lib.rs cloud-sync/server/src/main.rs
-DATABASE_URL="$url/sent" SQLX_OFFLINE_DIR="$root/.sqlx" cargo check -q -p sent-cloud
+DATABASE_URL="$url/sent" SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$folder/sqlx" cargo check -q -p sent-cloud
+rm -rf "$root/.sqlx"
+cp -r "$folder/sqlx" "$root/.sqlx"
 echo "$(ls "$root/.sqlx" | wc -l) queries are checked"

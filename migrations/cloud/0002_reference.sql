@@ -58,11 +58,20 @@ BEGIN
 END
 $$;
 
+-- A row as JSON, its amounts as texts: a number in JSON is a float to most of its readers, and money never is one.
+CREATE FUNCTION sent_document(whole jsonb, relation oid) RETURNS jsonb
+    LANGUAGE sql STABLE SET search_path = public, pg_temp
+AS $$
+    SELECT whole || coalesce((SELECT jsonb_object_agg(attname, whole ->> attname::text) FROM pg_attribute
+        WHERE attrelid = relation AND atttypid = 'numeric'::regtype AND attnum > 0 AND NOT attisdropped
+          AND whole ? attname::text), '{}')
+$$;
+
 CREATE FUNCTION sent_reference_keep() RETURNS trigger
     LANGUAGE plpgsql SET search_path = public, pg_temp
 AS $$
 DECLARE
-    changed jsonb := to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END);
+    changed jsonb := sent_document(to_jsonb(CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END), TG_RELID);
     organization uuid := (changed ->> 'organization_id')::uuid;
     origin uuid := nullif(current_setting('sent.origin_box', true), '')::uuid;
     base bigint := nullif(current_setting('sent.origin_base', true), '')::bigint;

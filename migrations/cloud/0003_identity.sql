@@ -49,6 +49,16 @@ CREATE INDEX users_by_login ON users (lower(email));
 SELECT sent_declare('users', 'down', '{id}');
 CREATE POLICY presented ON users FOR SELECT USING (lower(email) = (SELECT sent_presented()));
 
+-- What holds for the whole organisation, on every box of it.
+CREATE TABLE organization_settings (
+    organization_id uuid NOT NULL, -- whose
+    key             text NOT NULL, -- lower-case words with dots between them
+    value           text NOT NULL, -- as text, whatever it means
+    version         bigint NOT NULL DEFAULT 0, -- reference version
+    PRIMARY KEY (organization_id, key)
+);
+SELECT sent_declare('organization_settings', 'down', '{key}');
+
 CREATE TABLE sessions (
     organization_id uuid NOT NULL, -- whose
     token_hash      text PRIMARY KEY, -- SHA-256 of the cookie, hex

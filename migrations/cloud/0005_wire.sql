@@ -161,6 +161,13 @@ BEGIN
         present := NULL;
         SELECT * INTO present FROM reference_current c
         WHERE c.organization_id = organization AND c.table_name = edit ->> 't' AND c.key = row_key;
+        -- Two branches made the same row while they were apart, an account of one name for instance: nothing to decide.
+        IF sync_class = 'down' AND edit ->> 'o' <> 'd' AND present.row @> ((edit -> 'n') - '{version,organization_id}'::text[]) THEN
+            PERFORM sent_answer(organization, edit ->> 't', row_key);
+            CONTINUE;
+        END IF;
+        touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
+            AND NOT sent_is_alone(organization, box);
         cause := CASE
             WHEN sync_class = 'proposal' THEN 'needs a decision'
             WHEN present.version IS NULL OR base >= present.version THEN NULL

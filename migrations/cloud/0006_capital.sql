@@ -61,3 +61,49 @@ CREATE TABLE fx_rates (
     PRIMARY KEY (organization_id, currency, date)
 );
 SELECT sent_declare('fx_rates', 'down', '{currency,date}');
+
+CREATE TABLE tax_rates (
+    organization_id uuid NOT NULL, -- whose
+    id              uuid NOT NULL, -- id
+    code            text NOT NULL, -- code of the tax; several rates follow one another under it
+    name            text NOT NULL, -- name
+    rate            numeric NOT NULL CHECK (rate BETWEEN 0 AND 100), -- percent of the net amount
+    valid_from      text NOT NULL, -- first day, ISO
+    valid_to        text CHECK (valid_to >= valid_from), -- last day, ISO
+    version         bigint NOT NULL DEFAULT 0, -- reference version
+    PRIMARY KEY (organization_id, id)
+);
+CREATE INDEX tax_rates_by_code ON tax_rates (organization_id, code, valid_from);
+SELECT sent_declare('tax_rates', 'down', '{id}');
+
+-- A code has one rate a day. The stamp took the organisation's counter before, so two writers do see each other here.
+CREATE FUNCTION sent_tax_rates_apart() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = public, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM tax_rates t
+               WHERE t.organization_id = NEW.organization_id AND t.code = NEW.code AND t.id <> NEW.id
+                 AND t.valid_from <= coalesce(NEW.valid_to, '9999-12-31')
+                 AND NEW.valid_from <= coalesce(t.valid_to, '9999-12-31')) THEN
+        RAISE EXCEPTION '% has a rate for some of these days already', NEW.code USING ERRCODE = 'exclusion_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER apart AFTER INSERT OR UPDATE ON tax_rates FOR EACH ROW EXECUTE FUNCTION sent_tax_rates_apart();
+
+CREATE TABLE items (
+    organization_id uuid NOT NULL, -- whose
+    id              uuid NOT NULL, -- id
+    sku             text NOT NULL, -- stock keeping unit
+    name            text NOT NULL, -- name
+    unit            text NOT NULL, -- what one of it is
+    price           numeric NOT NULL CHECK (price >= 0), -- net price of one unit
+    currency        text NOT NULL, -- currency of the price
+    tax_code        text, -- code of its tax
+    valid_to        text, -- last day it is bought or sold, ISO
+    version         bigint NOT NULL DEFAULT 0, -- reference version
+    PRIMARY KEY (organization_id, id),
+    UNIQUE (organization_id, sku)
+);
+SELECT sent_declare('items', 'down', '{id}');

@@ -59,15 +59,13 @@ BEGIN
     IF coalesce(current_setting('sent.audited', true), '') <> 'on' THEN
         RETURN NULL;
     END IF;
-    IF TG_OP <> 'INSERT' THEN before := to_jsonb(OLD); END IF;
-    IF TG_OP <> 'DELETE' THEN after := to_jsonb(NEW); END IF;
+    IF TG_OP <> 'INSERT' THEN before := sent_document(to_jsonb(OLD), TG_RELID); END IF;
+    IF TG_OP <> 'DELETE' THEN after := sent_document(to_jsonb(NEW), TG_RELID); END IF;
     whole := before || after;
     SELECT jsonb_object_agg(k, whole -> k) INTO row_key FROM unnest(keys) AS k;
     IF TG_OP = 'UPDATE' THEN
-        SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO before
-        FROM jsonb_each(to_jsonb(OLD)) WHERE value IS DISTINCT FROM to_jsonb(NEW) -> key;
-        SELECT coalesce(jsonb_object_agg(key, value), '{}') INTO after
-        FROM jsonb_each(to_jsonb(NEW)) WHERE value IS DISTINCT FROM to_jsonb(OLD) -> key;
+        SELECT coalesce(jsonb_object_agg(key, value), '{}'), coalesce(jsonb_object_agg(key, after -> key), '{}')
+        INTO before, after FROM jsonb_each(before) WHERE value IS DISTINCT FROM after -> key;
     END IF;
     -- That a secret changed is told; what it is never leaves its table.
     FOREACH secret IN ARRAY hidden LOOP
@@ -101,6 +99,7 @@ BEGIN
     FOR audited IN SELECT * FROM (VALUES
         ('organizations', '{organization_id}', '{}'), ('branches', '{id}', '{}'), ('roles', '{id}', '{}'),
         ('users', '{id}', '{password_hash}'), ('accounts', '{id}', '{}'), ('fx_rates', '{currency,date}', '{}'),
+        ('tax_rates', '{id}', '{}'), ('items', '{id}', '{}'), ('organization_settings', '{key}', '{}'),
         ('sessions', '{user_id}', '{token_hash}'), ('api_tokens', '{id}', '{token_hash}'),
         ('factors', '{user_id}', '{secret}'), ('recovery_codes', '{user_id}', '{code_hash}'),
         ('boxes', '{id}', '{}'), ('claims', '{id}', '{code_hash}'), ('box_documents', '{box_id}', '{}'),

@@ -84,6 +84,15 @@ CREATE TABLE users (
     PRIMARY KEY (organization_id, id)
 );
 
+-- What holds for a whole organisation. Class down.
+CREATE TABLE organization_settings (
+    organization_id uuid NOT NULL,   -- whose
+    key             text NOT NULL,   -- lower-case words with dots between them
+    value           text NOT NULL,   -- as text, whatever it means
+    version         bigint NOT NULL, -- reference version
+    PRIMARY KEY (organization_id, key)
+);
+
 -- Logins at the console, shared by all replicas.
 CREATE TABLE sessions (
     organization_id uuid NOT NULL,    -- whose
@@ -373,6 +382,34 @@ CREATE TABLE fx_rates (
     rate            numeric NOT NULL, -- what one unit is worth in base currency
     version         bigint NOT NULL,  -- reference version
     PRIMARY KEY (organization_id, currency, date)
+);
+
+-- Tax rates, one after the other under a code. Class down.
+CREATE TABLE tax_rates (
+    organization_id uuid NOT NULL,    -- whose
+    id              uuid NOT NULL,    -- id
+    code            text NOT NULL,    -- code of the tax
+    name            text NOT NULL,    -- name
+    rate            numeric NOT NULL, -- percent of the net amount
+    valid_from      text NOT NULL,    -- first day, ISO
+    valid_to        text,             -- last day, ISO
+    version         bigint NOT NULL,  -- reference version
+    PRIMARY KEY (organization_id, id)
+);
+
+-- What is bought and sold. Class down.
+CREATE TABLE items (
+    organization_id uuid NOT NULL,    -- whose
+    id              uuid NOT NULL,    -- id
+    sku             text NOT NULL,    -- stock keeping unit
+    name            text NOT NULL,    -- name
+    unit            text NOT NULL,    -- what one of it is
+    price           numeric NOT NULL, -- net price of one unit
+    currency        text NOT NULL,    -- currency of the price
+    tax_code        text,             -- code of its tax
+    valid_to        text,             -- last day it is bought or sold, ISO
+    version         bigint NOT NULL,  -- reference version
+    PRIMARY KEY (organization_id, id)
 );
 
 -- What boxes check. Class up.

@@ -16,6 +16,7 @@ pub const ROLES: &[(&str, &[&str])] = &[
         &[
             "fleet.box.read",
             "fleet.organization.read",
+            "fleet.reference.read",
             "fleet.entry.read",
             "fleet.alert.read",
             "fleet.quarantine.read",

@@ -10,9 +10,13 @@ mod auth;
 mod boxes;
 mod decisions;
 mod filter;
+mod items;
 pub mod organizations;
 mod page;
 mod people;
+mod rates;
+mod reference;
+mod roles;
 mod rows;
 mod series;
 mod session;
@@ -57,6 +61,8 @@ pub fn routes() -> Routes<Arc<Cloud>> {
     const BOX: Access = Access::Right("fleet.box.write");
     const ORGANIZATIONS: Access = Access::Right("fleet.organization.read");
     const ORGANIZATION: Access = Access::Right("fleet.organization.write");
+    const REFERENCES: Access = Access::Right("fleet.reference.read");
+    const REFERENCE: Access = Access::Right("fleet.reference.write");
     Routes::new()
         .post("/api/session", Access::Public, session::login)
         .post("/api/session/totp", Access::Public, session::totp)
@@ -72,7 +78,10 @@ pub fn routes() -> Routes<Arc<Cloud>> {
         .get("/api/users", Access::Right("user.read"), people::users)
         .post("/api/users", Access::Right("user.write"), people::create_user)
         .patch("/api/users/{id}", Access::Right("user.write"), people::patch_user)
-        .get("/api/roles", Access::Right("user.read"), people::roles)
+        .get("/api/roles", Access::Right("user.read"), roles::list)
+        .post("/api/roles", Access::Right("user.write"), roles::create)
+        .put("/api/roles/{id}", Access::Right("user.write"), roles::edit)
+        .delete("/api/roles/{id}", Access::Right("user.write"), roles::remove)
         .get("/api/audit", Access::Right("audit.read"), rows::audit)
         .add(Method::POST, "/api/audit/verify", Access::Right("audit.read"), false, rows::verify_audit)
         .get("/api/settings", Access::Right("settings.read"), rows::settings)
@@ -90,11 +99,30 @@ pub fn routes() -> Routes<Arc<Cloud>> {
         .get("/api/fleet/organizations", ORGANIZATIONS, organizations::list)
         .post("/api/fleet/organizations", ORGANIZATION, organizations::create)
         .post("/api/fleet/organizations/{id}/branches", ORGANIZATION, organizations::add_branch)
-        .get("/api/fleet/organizations/{id}/roles", ORGANIZATIONS, people::customer_roles)
+        .get("/api/fleet/organizations/{id}/roles", ORGANIZATIONS, roles::customer_list)
+        .post("/api/fleet/organizations/{id}/roles", ORGANIZATION, roles::customer_create)
+        .put("/api/fleet/organizations/{id}/roles/{role}", ORGANIZATION, roles::customer_edit)
+        .delete("/api/fleet/organizations/{id}/roles/{role}", ORGANIZATION, roles::customer_remove)
         .get("/api/fleet/organizations/{id}/users", ORGANIZATIONS, people::customer_users)
         .post("/api/fleet/organizations/{id}/users", ORGANIZATION, people::create_customer_user)
-        .get("/api/fleet/organizations/{id}/accounts", ORGANIZATIONS, accounts::list)
-        .post("/api/fleet/organizations/{id}/accounts", ORGANIZATION, accounts::create)
+        .get("/api/fleet/organizations/{id}/accounts", REFERENCES, accounts::list)
+        .post("/api/fleet/organizations/{id}/accounts", REFERENCE, accounts::create)
+        .put("/api/fleet/organizations/{id}/accounts/{account}", REFERENCE, accounts::edit)
+        .post("/api/fleet/organizations/{id}/accounts/{account}/close", REFERENCE, accounts::close)
+        .get("/api/fleet/organizations/{id}/rates", REFERENCES, rates::list)
+        .put("/api/fleet/organizations/{id}/rates", REFERENCE, rates::set)
+        .delete("/api/fleet/organizations/{id}/rates/{currency}/{date}", REFERENCE, rates::remove)
+        .get("/api/fleet/organizations/{id}/taxes", REFERENCES, rates::taxes)
+        .post("/api/fleet/organizations/{id}/taxes", REFERENCE, rates::create_tax)
+        .put("/api/fleet/organizations/{id}/taxes/{tax}", REFERENCE, rates::edit_tax)
+        .post("/api/fleet/organizations/{id}/taxes/{tax}/close", REFERENCE, rates::close_tax)
+        .get("/api/fleet/organizations/{id}/items", REFERENCES, items::list)
+        .post("/api/fleet/organizations/{id}/items", REFERENCE, items::create)
+        .put("/api/fleet/organizations/{id}/items/{item}", REFERENCE, items::edit)
+        .post("/api/fleet/organizations/{id}/items/{item}/close", REFERENCE, items::close)
+        .get("/api/fleet/organizations/{id}/settings", REFERENCES, items::settings)
+        .put("/api/fleet/organizations/{id}/settings", REFERENCE, items::set)
+        .delete("/api/fleet/organizations/{id}/settings/{key}", REFERENCE, items::unset)
         .get("/api/fleet/entries", Access::Right("fleet.entry.read"), rows::entries)
         .get("/api/fleet/alerts", Access::Right("fleet.alert.read"), rows::alerts)
         .get("/api/fleet/quarantine", Access::Right("fleet.quarantine.read"), decisions::quarantine)

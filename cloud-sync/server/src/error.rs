@@ -76,6 +76,10 @@ impl From<Error> for Problem {
             Error::Database(sqlx::Error::Database(e)) if e.is_unique_violation() => {
                 Self::conflict("something with this name is there already").with_detail(e)
             }
+            // 23P01: periods that must not overlap; the schema's trigger says in words which.
+            Error::Database(sqlx::Error::Database(e)) if e.code().as_deref() == Some("23P01") => {
+                Self::conflict(e.message())
+            }
             other => Self::internal(other),
         }
     }

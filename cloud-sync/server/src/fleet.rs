@@ -1,6 +1,6 @@
 //! Boxes as rows: made by a claim, moved by adoption, their keys, and the ring when their reference data changed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sent_core::Timestamp;
 use sent_protocol::topic::DoorbellKind;
@@ -80,12 +80,29 @@ pub async fn move_box(tx: &mut Tx, id: Uuid, to: Uuid) -> Result<()> {
 
 /// Rings at the boxes of every organisation whose reference data a change touched.
 pub async fn ring_reference(cloud: &Cloud, touched: &Touched) {
-    const DOWN: [&str; 6] = ["organizations", "branches", "roles", "users", "accounts", "fx_rates"];
-    let organizations: BTreeSet<Uuid> =
-        touched.rows.iter().filter(|(_, table)| DOWN.contains(&table.as_str())).map(|(id, _)| *id).collect();
-    for organization in organizations {
-        ring_all(cloud, organization).await;
+    let mut tables: BTreeMap<Uuid, Vec<String>> = BTreeMap::new();
+    for (organization, table) in &touched.rows {
+        tables.entry(*organization).or_default().push(table.clone());
     }
+    for (organization, tables) in tables {
+        match flows_down(cloud, organization, &tables).await {
+            Ok(true) => ring_all(cloud, organization).await,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%organization, %error, "no ring; the boxes poll"),
+        }
+    }
+}
+
+async fn flows_down(cloud: &Cloud, organization: Uuid, tables: &[String]) -> Result<bool> {
+    let mut tx = cloud.db.begin(Tenancy::One(organization)).await?;
+    let any = sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM projected_tables WHERE class <> 'up' AND name = ANY($1)) AS \"any!\"",
+        tables
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(any)
 }
 
 /// Rings at all boxes of an organisation. A ring that fails costs a poll interval, so it is only logged.

@@ -1,4 +1,4 @@
-//! Users and roles: one's own organisation's, and those of customers, which flow down to their boxes.
+//! Users: one's own organisation's, and those of customers, who flow down to their boxes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
-use sent_contract::identity::{Named, NewUser, Role, User, UserPatch};
+use sent_contract::identity::{Named, NewUser, User, UserPatch};
 use sent_core::{
     Problem, Scope, id,
     identity::{self, Rights},
@@ -123,7 +123,7 @@ async fn make(tx: &mut Tx, cloud: &Cloud, organization: Uuid, new: NewUser, with
             .ok_or_else(|| Problem::field("branch", "the organisation has no such branch"))?;
     }
     let password = new.password;
-    let hash = off_thread(move || identity::hash_password(&password)).await??;
+    let hash = off_thread(&cloud, move || identity::hash_password(&password)).await??;
     let user = id::new(&*cloud.clock);
     sqlx::query!(
         "INSERT INTO users (organization_id, id, email, name, password_hash, role_id, branch_id)
@@ -143,10 +143,15 @@ async fn make(tx: &mut Tx, cloud: &Cloud, organization: Uuid, new: NewUser, with
 
 async fn check_role(tx: &mut Tx, organization: Uuid, role: Uuid, within: Option<&Rights>) -> Result<()> {
     let rights =
-        sqlx::query_scalar!("SELECT rights FROM roles WHERE organization_id = $1 AND id = $2", organization, role)
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or_else(|| Problem::field("role", "the organisation has no such role"))?;
+        // Shared until the end, so that nobody removes it meanwhile.
+        sqlx::query_scalar!(
+            "SELECT rights FROM roles WHERE organization_id = $1 AND id = $2 FOR SHARE",
+            organization,
+            role
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or_else(|| Problem::field("role", "the organisation has no such role"))?;
     let rights: Rights = serde_json::from_str(&rights)?;
     match within {
         Some(own) if !own.include(&rights) => Err(Problem::field("role", "this role can do more than you can").into()),
@@ -169,7 +174,7 @@ pub async fn patch_user(
     let hash = match patch.password {
         Some(password) => {
             identity::check_password_rules(&password)?;
-            Some(off_thread(move || identity::hash_password(&password)).await??)
+            Some(off_thread(&cloud, move || identity::hash_password(&password)).await??)
         }
         None => None,
     };
@@ -212,35 +217,4 @@ pub async fn patch_user(
         cloud.hub.close(|i| i.user == user, Disconnect::EXPIRED);
     }
     Ok(Json(row.ok_or_else(|| Problem::not_found("user"))?))
-}
-
-/// `GET /api/roles`.
-pub async fn roles(State(cloud): State<Arc<Cloud>>, Extension(scope): Extension<Scope>) -> Answer<Vec<Role>> {
-    let mut tx = cloud.db.begin(Tenancy::One(scope.organization)).await?;
-    let roles = select_roles(&mut tx, scope.organization).await?;
-    tx.commit().await?;
-    Ok(Json(roles))
-}
-
-/// `GET /api/fleet/organizations/{id}/roles`.
-pub async fn customer_roles(
-    State(cloud): State<Arc<Cloud>>,
-    Extension(scope): Extension<Scope>,
-    Path(organization): Path<Uuid>,
-) -> Answer<Vec<Role>> {
-    let mut tx = cloud.db.begin(Tenancy::Tree(scope.organization)).await?;
-    must_manage(&mut tx, organization).await?;
-    let roles = select_roles(&mut tx, organization).await?;
-    tx.commit().await?;
-    Ok(Json(roles))
-}
-
-async fn select_roles(tx: &mut Tx, organization: Uuid) -> Result<Vec<Role>> {
-    let rows =
-        sqlx::query!("SELECT id, name, rights FROM roles WHERE organization_id = $1 ORDER BY name", organization)
-            .fetch_all(&mut *tx)
-            .await?;
-    rows.into_iter()
-        .map(|row| Ok(Role { id: row.id, name: row.name, rights: serde_json::from_str(&row.rights)? }))
-        .collect()
 }

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use crate::support::{PASSWORD, Page, Replica, World, cookie_of, customer, entry, make_msp};
 
-/// A path with some id in its place.
+/// A path with an id in its place, and in the place of whatever else it asks for.
 fn fill(path: &str, id: &str) -> String {
-    path.replace("{id}", id)
+    let part = |part: &str| if part.starts_with('{') { id.to_owned() } else { part.to_owned() };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +68,11 @@ async fn no_route_shows_or_changes_another_msps_rows() {
     let held = quarantined["items"][0]["id"].to_string();
     let before = world.postgres.count("SELECT sum(sequence)::bigint FROM audit_heads").await;
     let ids = [made.id.to_string(), northwind.id.to_string(), held];
-    let bodies = json!({ "kind": "restart", "name": "x", "reason": "x", "email": "x@y.z", "password": "long enough to be one",
-        "role": Uuid::nil(), "organization": northwind.id, "branch": northwind.branch, "boxes": [made.id], "action": "revoke" });
+    let bodies = json!({ "name": "x", "reason": "x", "email": "x@y.z", "password": "long enough to be one",
+        "role": Uuid::nil(), "organization": northwind.id, "branch": northwind.branch, "boxes": [made.id], "action": "revoke",
+        // One body that every route of reference data takes.
+        "kind": "asset", "code": "X", "currency": "USD", "date": "2026-01-01", "rate": "1", "valid_from": "2026-01-01",
+        "sku": "X", "unit": "x", "price": "1", "key": "x.y", "value": "x", "rights": ["*"], "on": "2026-01-01" });
     for route in sent_cloud::console::routes().list() {
         if !route.path.starts_with("/api/fleet") {
             continue;
@@ -91,6 +95,9 @@ async fn no_route_shows_or_changes_another_msps_rows() {
             }
         }
     }
+    // The command of a box is the one route whose kind is another.
+    let restart = json!({ "kind": "restart" });
+    south.send(Method::POST, &format!("/api/fleet/boxes/{}/commands", made.id), Some(&restart)).await;
     let after = world.postgres.count("SELECT sum(sequence)::bigint FROM audit_heads").await;
     assert_eq!(before, after, "and it changed nothing");
     let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
