@@ -26,6 +26,7 @@ pub mod series;
 pub mod spool;
 mod tenancy;
 pub mod test;
+mod way;
 mod writer;
 
 pub use audit::{Fault, Filter as AuditFilter};

@@ -16,6 +16,7 @@ use crate::{
     connection::{self, NO_HASH, signed, unsigned},
     outbox,
     tenancy::{Columns, quoted},
+    way,
     writer::{Terms, Tx, Writer},
 };
 
@@ -162,13 +163,25 @@ fn by_name(writer: &Writer) -> Result<HashMap<&'static str, Columns>, StoreError
 fn put_reference(tx: &Tx<'_>, columns: &Columns, row: &ReferenceRow) -> Result<(), StoreError> {
     let organization = row.organization_id.to_string();
     if row.deleted {
-        delete(tx, columns, &organization, &row.key)?;
-        return Ok(());
+        return match delete(tx, columns, &organization, &row.key).map_err(StoreError::sorted) {
+            // Posted rows name it, so it stays, as one that the cloud does not have.
+            Err(StoreError::Refused(_)) => {
+                let unknown = Map::from_iter([("version".to_owned(), Value::from(0))]);
+                update(tx, columns, &organization, &row.key, &unknown).map(|_| ())
+            }
+            other => other.map(|_| ()),
+        };
     }
     let mut values = row.row.clone();
     values.extend(row.key.clone());
     values.insert("version".to_owned(), Value::from(row.version));
-    upsert(tx, columns, &organization, &row.key, &values)
+    match upsert(tx, columns, &organization, &row.key, &values).map_err(StoreError::sorted) {
+        Err(StoreError::Duplicate(_)) => {
+            way::make(tx, columns, &organization, &row.key, &values)?;
+            upsert(tx, columns, &organization, &row.key, &values)
+        }
+        other => other,
+    }
 }
 
 /// Applies a transaction of an earlier epoch. `false`: it did not fit and is in the quarantine.
@@ -250,7 +263,7 @@ fn apply_change(tx: &Tx<'_>, columns: &Columns, organization: &str, change: &Cha
 }
 
 /// JSON as a SQLite value; objects and arrays are kept as text.
-fn sql(value: &Value) -> Sql {
+pub(crate) fn sql(value: &Value) -> Sql {
     match value {
         Value::Null => Sql::Null,
         Value::Bool(b) => Sql::Integer(i64::from(*b)),

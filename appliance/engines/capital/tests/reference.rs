@@ -220,3 +220,21 @@ async fn taxes_items_and_settings_come_down() {
     office.down("organization_settings", key, None).await;
     ledger.post(&scope, silent(2)).expect("no longer");
 }
+
+#[tokio::test]
+async fn what_the_cloud_does_not_want_stays_while_postings_name_it() {
+    let mut office = Office::open();
+    let (bank, cash) = (office.account("Assets:Bank"), office.account("Assets:Cash"));
+    let fresh = office.account("Assets:Later");
+    office
+        .ledger
+        .post(&office.scope, entry(1, "2026-03-31", "x", &[("Assets:Cash", "1", "EUR"), ("Assets:Bank", "-1", "EUR")]))
+        .expect("posted");
+    for id in [bank.id, fresh.id] {
+        office.down("accounts", json!({ "id": id }), None).await;
+    }
+    let left = office.ledger.accounts(&office.scope).expect("accounts");
+    let left: Vec<(Uuid, bool)> = left.into_iter().map(|a| (a.id, a.pending)).collect();
+    assert_eq!(left, [(bank.id, true), (cash.id, true)], "the account without postings is gone");
+    assert_eq!(office.store.reference_version().await.unwrap(), 2);
+}
