@@ -37,7 +37,7 @@ pub use context::Context;
 pub use enciphered::Rekeyed;
 pub use error::StoreError;
 pub use neighbours::Watching;
-pub use outbox::Waiting;
+pub use outbox::{Link, Waiting};
 pub use reference::Applied;
 pub use tenancy::Columns;
 pub use writer::{Committed, Store, Tx};

@@ -21,6 +21,15 @@ pub struct Waiting {
     pub oldest: Option<Timestamp>,
 }
 
+/// A transaction's place in the chain, without what it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Hash of the one before it.
+    pub previous_hash: Hash,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
 fn hash(text: &str) -> Result<Hash, StoreError> {
     text.parse().map_err(|_| StoreError::Corrupt(format!("\"{text}\" is no SHA-256")))
 }
@@ -158,6 +167,22 @@ impl Store {
     /// The same, blocking.
     pub fn outbox_blocking(&self, after: u64, max_bytes: usize) -> Result<Vec<Transaction>, StoreError> {
         self.read_store(|db| read(db, after, max_bytes))
+    }
+
+    /// The first transaction after `after` of the present epoch, blocking. Its changes, which may be megabytes, stay unread.
+    pub fn next_link_blocking(&self, after: u64) -> Result<Option<Link>, StoreError> {
+        use rusqlite::OptionalExtension as _;
+        self.read_store(|db| {
+            let head = connection::read_box(db)?.ok_or(StoreError::NotInitialised)?;
+            let row: Option<(String, i64)> = db
+                .prepare_cached(
+                    "SELECT o.previous_hash, a.at FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence
+                     WHERE o.epoch = ?1 AND o.sequence > ?2 ORDER BY o.sequence LIMIT 1",
+                )?
+                .query_row((signed(head.epoch), signed(after)), |r| Ok((r.get(0)?, r.get(1)?)))
+                .optional()?;
+            row.map(|(previous, at)| Ok(Link { previous_hash: hash(&previous)?, at: Timestamp(at) })).transpose()
+        })
     }
 
     /// The cloud has everything up to `sequence` of `epoch`: it need not wait any longer.

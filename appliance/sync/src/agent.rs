@@ -287,7 +287,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
         match request {
             Request::Cursor => {
                 let cursor: Cursor = self.exchange.get(path::CURSOR, None).await?;
-                self.place(cursor, None).await
+                self.place(cursor, None, None).await
             }
             Request::Epoch(start) => self.announce(&start).await,
             Request::Transactions { epoch, after, max_bytes } => self.send_rows(epoch, after, max_bytes).await,
@@ -315,21 +315,31 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
     async fn send_rows(&mut self, epoch: u64, after: u64, max_bytes: usize) -> Result<Answer, Fault> {
         let mut transactions = self.ledger.outbox(after, max_bytes).await.map_err(local)?;
         transactions.truncate(limits::BATCH_TRANSACTIONS);
+        let last = transactions.last().map(|t| (t.sequence, t.hash));
         let outcome: Outcome<Cursor, Refusal> =
             self.exchange.post(path::TRANSACTIONS, &Batch { epoch, transactions }).await?;
         match outcome {
-            Outcome::Done(cursor) => self.place(cursor, None).await,
-            Outcome::Conflict(refusal) => self.place(refusal.cursor, Some(refusal)).await,
+            Outcome::Done(cursor) => self.place(cursor, None, last).await,
+            Outcome::Conflict(refusal) => self.place(refusal.cursor, Some(refusal), last).await,
         }
     }
 
-    /// Finds where the cloud's cursor lies to us.
-    async fn place(&mut self, cursor: Cursor, refused: Option<Refusal>) -> Result<Answer, Fault> {
+    /// Finds where the cloud's cursor lies to us. `sent` is the last transaction of a batch it answers.
+    async fn place(
+        &mut self,
+        cursor: Cursor,
+        refused: Option<Refusal>,
+        sent: Option<(u64, Hash)>,
+    ) -> Result<Answer, Fault> {
         let state = self.ledger.state().await.map_err(local)?;
         self.settle(cursor.telemetry).await?;
-        let mut hash: Option<Hash> = None;
+        let mut hash = sent.filter(|(sequence, _)| *sequence == cursor.sequence).map(|(_, hash)| hash);
         let within = state.acknowledged.sequence..state.head.sequence;
-        if cursor.epoch == state.head.epoch && within.contains(&cursor.sequence) && cursor.sequence > 0 {
+        if hash.is_none()
+            && cursor.epoch == state.head.epoch
+            && within.contains(&cursor.sequence)
+            && cursor.sequence > 0
+        {
             let link = self.ledger.outbox(cursor.sequence - 1, 0).await.map_err(local)?;
             hash = link.first().filter(|t| t.sequence == cursor.sequence).map(|t| t.hash);
         }

@@ -38,7 +38,7 @@ impl Ledger for StoreLedger {
         let (row, next) = tokio::task::spawn_blocking(move || {
             let row = store.identity()?;
             // The oldest that waits: its link names the last that was acknowledged.
-            let next = store.outbox_blocking(row.acknowledged, 0)?.into_iter().next();
+            let next = store.next_link_blocking(row.acknowledged)?;
             Ok::<_, StoreError>((row, next))
         })
         .await
@@ -68,7 +68,7 @@ impl Ledger for StoreLedger {
             open: row.epoch_open,
             reference: self.store.reference_version().await.map_err(words)?,
             waiting: head.sequence - acknowledged.sequence,
-            oldest: next.map(|t| t.at),
+            oldest: next.map(|link| link.at.0),
             quarantined: self.store.quarantined().await.map_err(words)?,
         })
     }
