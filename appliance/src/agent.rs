@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sent_contract::{Level, Status};
 use sent_core::{engine::BoxFuture, live::Hub};
+use sent_protocol::topic::Live;
 use sent_store::{Store, spool::Spool};
 use sent_sync::{Agent, Config, Handle, Handlers, Host, Identity, StoreLedger, StoreSpool};
 use serde_json::{Value, json};
@@ -19,6 +20,12 @@ const TELEMETRY_EVERY: Duration = Duration::from_secs(10);
 
 /// The badge is told at most this often.
 const BADGE: Duration = Duration::from_millis(250);
+
+/// While somebody watches, whether they still do is asked this often.
+const STILL: Duration = Duration::from_secs(5);
+
+/// The channel of the newest readings.
+const READINGS: &str = "pulse.live";
 
 /// The desired document that was applied last.
 const DESIRED: &str = "desired";
@@ -210,8 +217,10 @@ async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) ->
     let (agent, handle) = Agent::new(ledger, outgoing, config).await.map_err(|e| e.to_string())?;
     parts.sync.joined(handle.clone());
     let organization = parts.store.identity().map_err(|e| e.to_string())?.organization;
+    let shown = tokio::spawn(show_readings(handle.clone(), parts.hub.clone(), organization));
     let told = tokio::spawn(tell_pages(handle, parts.hub.clone(), organization));
     agent.run(shutdown.clone()).await;
+    shown.abort();
     told.abort();
     Ok(())
 }
@@ -225,5 +234,23 @@ async fn tell_pages(handle: Handle, hub: Arc<Hub>, organization: Uuid) {
             tracing::error!(%error, "the sync status could not be told");
         }
         tokio::time::sleep(BADGE).await;
+    }
+}
+
+/// Whoever watches this box from the cloud sees the readings that its own pages see. Nobody watching, nothing is overheard.
+async fn show_readings(handle: Handle, hub: Arc<Hub>, organization: Uuid) {
+    loop {
+        handle.watched().await;
+        let mut said = hub.overhear();
+        while handle.is_watched() {
+            // Missing some is no harm: the next ones come in a second.
+            if let Ok(Ok(said)) = tokio::time::timeout(STILL, said.recv()).await
+                && said.organization == organization
+                && &*said.channel == READINGS
+                && let Ok(values) = serde_json::from_str::<Live>(said.data.get())
+            {
+                handle.publish_live(values);
+            }
+        }
     }
 }

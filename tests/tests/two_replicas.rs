@@ -3,8 +3,13 @@
 use sent_contract::{
     Page,
     fleet::{BoxCounts, FleetEntry},
+    pulse::{LivePoints, Series},
 };
-use sent_tests::{Cluster, Result, Setup, appliance, compare, ensure, until};
+use sent_tests::{
+    Cluster, Result, Setup, appliance, compare,
+    ears::{Ears, Heard},
+    ensure, until,
+};
 
 use crate::{box_id, projected, sales, same_rows};
 
@@ -28,6 +33,23 @@ async fn two_replicas() -> Result<()> {
     guest.change(reqwest::Method::DELETE, "/api/session", &serde_json::json!({})).await?;
     let answer = guest_elsewhere.send(reqwest::Method::GET, "/api/fleet/boxes", None).await?;
     ensure!(answer.status == 401, "logged out at one replica, still in at the other: {}", answer.status);
+
+    // A box's readings move before whoever watches it, at whichever replica.
+    for (face, watched) in [(&second, one_id), (&cluster.fleet, two_id)] {
+        let series = until("the cloud knows the box's series", 60, || async {
+            let series: Vec<Series> = face.get(&format!("/api/fleet/boxes/{watched}/series")).await?;
+            Ok(series.into_iter().find(|s| s.metric == "cpu_usage_ratio"))
+        })
+        .await?;
+        let channel = format!("fleet.live.{watched}");
+        let mut ears = Ears::open(face, &[&channel]).await?;
+        let first = ears.until("readings of the box", |heard| heard.channel == channel && says(heard, &series)).await?;
+        let points: LivePoints = serde_json::from_value(first.data)?;
+        ears.until("newer readings", |heard| {
+            heard.data["at"].as_i64().is_some_and(|at| at > points.at) && says(heard, &series)
+        })
+        .await?;
+    }
 
     tokio::try_join!(sales(&one_face, 40), sales(&two_face, 40))?;
     appliance::synced(&one_face, 30).await?;
@@ -70,4 +92,10 @@ async fn two_replicas() -> Result<()> {
     }
     cluster.passed();
     Ok(())
+}
+
+/// Whether there is a value of a series among live readings.
+fn says(heard: &Heard, series: &Series) -> bool {
+    serde_json::from_value::<LivePoints>(heard.data.clone())
+        .is_ok_and(|live| live.points.iter().any(|(id, _)| *id == series.id))
 }

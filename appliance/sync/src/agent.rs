@@ -21,7 +21,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Version of the desired document that was applied.
@@ -59,6 +62,7 @@ pub struct Handle {
     status: watch::Receiver<SyncStatus>,
     hurry: Arc<Notify>,
     live: mpsc::Sender<Live>,
+    watched: watch::Receiver<Option<Instant>>,
 }
 
 impl Handle {
@@ -77,11 +81,27 @@ impl Handle {
         self.hurry.notify_one();
     }
 
+    /// Whether somebody in the cloud watches this box's values.
+    pub fn is_watched(&self) -> bool {
+        watches(&self.watched.borrow())
+    }
+
+    /// Returns when somebody does; never, once the agent has ended.
+    pub async fn watched(&self) {
+        if self.watched.clone().wait_for(watches).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// Offers live values to whoever watches this box in the cloud; drops them when nobody takes them.
     pub fn publish_live(&self, values: Live) {
         // Best effort by contract.
         let _ = self.live.try_send(values);
     }
+}
+
+fn watches(until: &Option<Instant>) -> bool {
+    until.is_some_and(|until| until > Instant::now())
 }
 
 /// The agent.
@@ -96,7 +116,7 @@ pub struct Agent<L: Ledger, S: Spool> {
     status: watch::Sender<SyncStatus>,
     hurry: Arc<Notify>,
     ended: Arc<Notify>,
-    live: Option<mpsc::Receiver<Live>>,
+    live: Option<doorbell::Lively>,
     /// Where the cloud stands with telemetry, by its last word.
     segments: TelemetryCursor,
     telemetry_sent: Option<Micros>,
@@ -135,7 +155,8 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
         let (status, badge) = watch::channel(badge);
         let hurry = Arc::new(Notify::new());
         let (live, values) = mpsc::channel(16);
-        let handle = Handle { status: badge, hurry: hurry.clone(), live };
+        let (watched, until) = watch::channel(None);
+        let handle = Handle { status: badge, hurry: hurry.clone(), live, watched: until };
         let agent = Agent {
             ledger,
             spool: Arc::new(Mutex::new(spool)),
@@ -147,7 +168,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             status,
             hurry,
             ended,
-            live: Some(values),
+            live: Some(doorbell::Lively { values, watched }),
             segments: TelemetryCursor::default(),
             telemetry_sent: None,
             skew: None,

@@ -1,7 +1,8 @@
 //! The session with the broker: doorbell in, presence and live values out.
 //!
 //! Nothing that matters depends on it. It never holds anything up: what cannot be said at once is not said, and a bell
-//! that is lost costs one poll interval.
+//! that is lost costs one poll interval. Live values go out only while somebody in the cloud watches this box: the bell says
+//! so, again and again.
 use crate::{Identity, tls};
 use rumqttc::{
     AsyncClient, Event, Incoming, MqttOptions, PublishOptions, TlsConfiguration, Transport,
@@ -10,10 +11,13 @@ use rumqttc::{
 use sent_protocol::{
     limits,
     sync::Event as SyncEvent,
-    topic::{self, Doorbell, Live, Presence},
+    topic::{self, Doorbell, DoorbellKind, Live, Presence},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -21,14 +25,24 @@ const KEEP_ALIVE: u16 = 30;
 /// After a broken session: 2 to 30 s, doubling.
 const RETRY_LEAST: Duration = Duration::from_secs(2);
 const RETRY_MOST: Duration = Duration::from_secs(30);
+/// After the last bell that said so, this box is no longer watched. The cloud rings more than twice in that time.
+const WATCHED: Duration = Duration::from_secs(45);
 /// For saying goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What goes through the session besides bells.
+pub struct Lively {
+    /// Values to be shown.
+    pub values: mpsc::Receiver<Live>,
+    /// Until when somebody watches.
+    pub watched: watch::Sender<Option<Instant>>,
+}
 
 /// Keeps a session until `shutdown`. Each new session uses the identity of that moment.
 pub async fn keep(
     identity: watch::Receiver<Arc<Identity>>,
     events: mpsc::Sender<SyncEvent>,
-    mut live: mpsc::Receiver<Live>,
+    mut live: Lively,
     shutdown: CancellationToken,
 ) {
     let mut delay = RETRY_LEAST;
@@ -52,7 +66,7 @@ pub async fn keep(
 async fn session(
     identity: &Identity,
     events: &mpsc::Sender<SyncEvent>,
-    live: &mut mpsc::Receiver<Live>,
+    live: &mut Lively,
     shutdown: &CancellationToken,
 ) -> Result<bool, String> {
     let url = Url::parse(&identity.mqtt_url).map_err(|e| format!("the broker's address is no address: {e}"))?;
@@ -72,18 +86,18 @@ async fn session(
     let live_topic = topic::live(identity.box_id);
     let mut stood = false;
     let mut leaving = false;
-    let mut goodbye = tokio::time::Instant::now();
+    let mut goodbye = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.cancelled(), if !leaving => {
                 leaving = true;
-                goodbye = tokio::time::Instant::now() + GOODBYE;
+                goodbye = Instant::now() + GOODBYE;
                 if !stood || say(Presence::Offline).is_err() || client.try_disconnect().is_err() {
                     break;
                 }
             }
             () = tokio::time::sleep_until(goodbye), if leaving => break,
-            Some(values) = live.recv(), if stood && !leaving => {
+            Some(values) = live.values.recv(), if stood && !leaving => {
                 if let Ok(payload) = serde_json::to_vec(&values) && payload.len() <= limits::MQTT_PAYLOAD {
                     // Best effort: a full queue drops it.
                     let _ = client.try_publish(live_topic.as_str(), payload, PublishOptions::at_most_once());
@@ -100,8 +114,12 @@ async fn session(
                 // Only now is no bell missed any more.
                 Ok(Event::Incoming(Incoming::SubAck(_))) => tell(events, SyncEvent::Doorbell(true)).await,
                 Ok(Event::Incoming(Incoming::Publish(publish))) => {
-                    if let Some(bell) = Doorbell::parse(&publish.payload) {
-                        tell(events, SyncEvent::Rang(bell.kind)).await;
+                    match Doorbell::parse(&publish.payload) {
+                        Some(Doorbell { kind: DoorbellKind::Live }) => {
+                            live.watched.send_replace(Some(Instant::now() + WATCHED));
+                        }
+                        Some(bell) => tell(events, SyncEvent::Rang(bell.kind)).await,
+                        None => {}
                     }
                 }
                 Ok(_) => {}

@@ -549,7 +549,7 @@ async fn the_doorbell_is_heard_and_presence_is_told() {
     let said: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
     let heard = said.clone();
     client.try_subscribe(topic::ALL_PRESENCE, QoS::AtLeastOnce).unwrap();
-    client.try_subscribe(topic::ALL_LIVE, QoS::AtMostOnce).unwrap();
+    client.try_subscribe(topic::live(BOX), QoS::AtMostOnce).unwrap();
     let listening = tokio::spawn(async move {
         loop {
             match session.poll().await {
@@ -582,10 +582,17 @@ async fn the_doorbell_is_heard_and_presence_is_told() {
         cloud.rows().reported.as_ref().filter(|r| version(2)(r)).map(|_| ())
     })
     .await;
+    assert!(!running.handle.is_watched(), "nobody has asked for live values");
+    until("somebody watches", || {
+        let bell = Doorbell { kind: DoorbellKind::Live }.payload();
+        client.try_publish(topic::doorbell(BOX), bell, PublishOptions::new(QoS::AtMostOnce)).ok();
+        running.handle.is_watched().then_some(())
+    })
+    .await;
+    running.handle.watched().await;
     until("live values arrive", || {
-        let point = topic::LivePoint { name: "host_load".into(), labels: Labels::new(), at: 1, value: 0.5 };
-        running.handle.publish_live(topic::Live { points: vec![point] });
-        hears(topic::live(BOX), "host_load")()
+        running.handle.publish_live(topic::Live { at: 1, points: vec![("4711".to_owned(), 0.5)] });
+        hears(topic::live(BOX), "4711")()
     })
     .await;
     running.stop().await;

@@ -365,6 +365,8 @@ impl BoxSync {
             Event::Failed(fault) => self.failed(now, dice, fault),
             Event::Rang(DoorbellKind::Reference) => self.reference = None,
             Event::Rang(DoorbellKind::Desired | DoorbellKind::Command) => self.desired = None,
+            // There is nothing to fetch.
+            Event::Rang(DoorbellKind::Live) => {}
             Event::Doorbell(connected) => {
                 self.doorbell = connected;
                 if connected {

@@ -1,13 +1,10 @@
 //! MQTT topics and what is said on them. The broker lets a client use only the topics of its own certificate's name.
 use crate::Micros;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Topics of every box, for the cloud's subscriptions.
 pub const ALL_PRESENCE: &str = "sent/+/presence";
-/// Live values of every box.
-pub const ALL_LIVE: &str = "sent/+/live";
 
 /// `sent/{box}/doorbell`: cloud → box, QoS 1.
 pub fn doorbell(box_id: Uuid) -> String {
@@ -64,6 +61,8 @@ pub enum DoorbellKind {
     Desired,
     /// A command.
     Command,
+    /// Nothing: somebody watches the box's values and would see them live. Rung again and again while it is so.
+    Live,
 }
 
 impl Doorbell {
@@ -106,25 +105,13 @@ impl Presence {
     }
 }
 
-/// The newest values of a box, for a page that watches. Never stored.
+/// The newest values of a box, for a page that watches. Never stored. The page knows the series.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Live {
-    /// Values.
-    pub points: Vec<LivePoint>,
-}
-
-/// One value with its series spelt out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LivePoint {
-    /// Metric.
-    pub name: String,
-    /// Labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
     /// When.
     pub at: Micros,
-    /// Value.
-    pub value: f64,
+    /// Series id, decimal, and its value.
+    pub points: Vec<(String, f64)>,
 }
 
 #[cfg(test)]
@@ -148,6 +135,8 @@ mod tests {
         assert_eq!(bell.payload(), br#"{"kind":"reference"}"#);
         assert_eq!(Doorbell::parse(&bell.payload()), Some(bell));
         assert_eq!(Doorbell::parse(b"{"), None);
+        let live = Live { at: 5, points: vec![("7".to_owned(), 0.5)] };
+        assert_eq!(serde_json::to_string(&live).unwrap(), r#"{"at":5,"points":[["7",0.5]]}"#);
         assert_eq!(Presence::parse(b"offline"), Some(Presence::Offline));
         assert_eq!(Presence::parse(b"gone"), None);
     }

@@ -1,18 +1,30 @@
-//! The doorbell and presence, over MQTT.
+//! The doorbell, presence and live values, over MQTT.
 //!
 //! A ring tells a box that there is something to fetch; losing one costs a poll interval, so rings are dropped rather than
 //! waited for, and without a broker everything works at the pace of the polls. Presence comes by a shared subscription, so
 //! that each word reaches one replica.
+//!
+//! A page that watches a box's values listens to `fleet.live.BOX`. As long as somebody does, the replica that has the page
+//! hears that box's live topic and rings at the box, which sends only while it is rung at; so replicas share the work as
+//! pages share the replicas, and a fleet that nobody looks at says nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rumqttc::{
     AsyncClient, Event, Incoming, MqttOptions, PublishOptions, TlsConfiguration, Transport,
     mqttbytes::{QoS, v5::Publish},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use sent_protocol::topic::{self, Doorbell, DoorbellKind, Presence};
-use tokio::sync::mpsc;
+use sent_core::live::stream::ChannelName;
+use sent_protocol::{
+    limits,
+    topic::{self, Doorbell, DoorbellKind, Live, Presence},
+};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -28,6 +40,12 @@ const PRESENCE: &str = "$share/cloud/sent/+/presence";
 /// Rings that wait for the broker; more are dropped.
 const WAITING: usize = 10_000;
 const KEEP_ALIVE: u16 = 30;
+/// Pages that watch a box listen to this and its id.
+const LIVE: &str = "fleet.live.";
+/// Between two looks at who watches.
+const LOOK: Duration = Duration::from_millis(500);
+/// A watched box is rung at this often; it sends for 45 s after each ring.
+const REMIND: Duration = Duration::from_secs(15);
 /// The client's certificate is issued anew with each connection of at most this length.
 const RENEW: Duration = Duration::from_secs(30 * 86_400);
 
@@ -85,14 +103,16 @@ pub async fn run(cloud: Arc<Cloud>, mut rings: Rings, stop: CancellationToken) {
 async fn converse(cloud: &Cloud, rings: &mut Rings) -> Result<()> {
     let options = options(cloud)?;
     let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
+    let watched = Watched::default();
     // Each side keeps its own loop: the client's poll is not made to be dropped half way.
     let listening = async {
         loop {
             match events.poll().await.map_err(broker)? {
                 Event::Incoming(Incoming::ConnAck(_)) => {
                     client.subscribe(PRESENCE, QoS::AtLeastOnce).await.map_err(broker)?;
+                    watched.begin_anew();
                 }
-                Event::Incoming(Incoming::Publish(publish)) => hear(cloud, &publish).await,
+                Event::Incoming(Incoming::Publish(publish)) => hear(cloud, &watched, &publish).await,
                 _ => {}
             }
         }
@@ -111,7 +131,105 @@ async fn converse(cloud: &Cloud, rings: &mut Rings) -> Result<()> {
         () = tokio::time::sleep(RENEW) => Ok(()),
         outcome = listening => outcome,
         outcome = ringing => outcome,
+        outcome = watched.follow(cloud, &client) => outcome,
     }
+}
+
+/// The boxes that somebody watches at this replica.
+#[derive(Default)]
+struct Watched(Mutex<BTreeMap<Uuid, Watch>>);
+
+struct Watch {
+    /// Who watches: organisations of the console whose box it is.
+    organizations: Vec<Uuid>,
+    /// When the box was rung at.
+    rung: Option<Instant>,
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Watch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new session with the broker knows of no subscription.
+    fn begin_anew(&self) {
+        self.lock().clear();
+    }
+
+    /// Follows who watches: subscribes, rings, and ends what nobody watches any more.
+    async fn follow(&self, cloud: &Cloud, client: &AsyncClient) -> Result<()> {
+        // What was asked for once need not be asked again: a box does not change hands under the eyes of a page.
+        let mut may: BTreeMap<(Uuid, Uuid), bool> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let heard = cloud.hub.heard(LIVE);
+            if heard.is_empty() {
+                may.clear();
+            }
+            let mut wanted: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+            for (organization, box_id) in heard.iter().filter_map(named) {
+                let known = may.get(&(organization, box_id)).copied();
+                let visible = match known {
+                    Some(visible) => visible,
+                    None => is_of(cloud, organization, box_id).await?,
+                };
+                may.insert((organization, box_id), visible);
+                if visible {
+                    wanted.entry(box_id).or_default().push(organization);
+                }
+            }
+            self.turn(wanted, client);
+        }
+    }
+
+    /// Whatever does not get through at once is tried at the next look.
+    fn turn(&self, wanted: BTreeMap<Uuid, Vec<Uuid>>, client: &AsyncClient) {
+        let mut watched = self.lock();
+        watched
+            .retain(|box_id, _| wanted.contains_key(box_id) || client.try_unsubscribe(topic::live(*box_id)).is_err());
+        for (box_id, organizations) in wanted {
+            let watch = match watched.entry(box_id) {
+                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::btree_map::Entry::Vacant(new) => {
+                    if client.try_subscribe(topic::live(box_id), QoS::AtMostOnce).is_err() {
+                        continue;
+                    }
+                    new.insert(Watch { organizations: Vec::new(), rung: None })
+                }
+            };
+            watch.organizations = organizations;
+            if watch.rung.is_none_or(|rung| rung.elapsed() >= REMIND) {
+                let bell = Doorbell { kind: DoorbellKind::Live }.payload();
+                let rang = client.try_publish(topic::doorbell(box_id), bell, PublishOptions::at_most_once());
+                watch.rung = rang.is_ok().then(Instant::now).or(watch.rung);
+            }
+        }
+    }
+
+    /// Shows a box's values to whoever watches it.
+    fn show(&self, cloud: &Cloud, box_id: Uuid, values: &Live) {
+        let organizations = self.lock().get(&box_id).map(|watch| watch.organizations.clone()).unwrap_or_default();
+        for organization in organizations {
+            if let Err(error) = cloud.hub.publish_value(organization, &format!("{LIVE}{box_id}"), values) {
+                tracing::warn!(%box_id, %error, "live values cannot be told");
+            }
+        }
+    }
+}
+
+/// Organisation and box of a channel.
+fn named(channel: &ChannelName) -> Option<(Uuid, Uuid)> {
+    Some((channel.organization, channel.name.strip_prefix(LIVE)?.parse().ok()?))
+}
+
+/// Whether a box belongs to an organisation, or to a customer of it.
+async fn is_of(cloud: &Cloud, organization: Uuid, box_id: Uuid) -> Result<bool> {
+    let mut tx = cloud.db.begin(Tenancy::Tree(organization)).await?;
+    let row = sqlx::query!("SELECT organization_id, revoked_at FROM boxes WHERE id = $1", box_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(row.is_some_and(|row| row.revoked_at.is_none()))
 }
 
 fn broker(error: impl std::fmt::Display) -> Error {
@@ -151,9 +269,22 @@ fn tls(cloud: &Cloud) -> Result<ClientConfig> {
         .map_err(certificate)
 }
 
-async fn hear(cloud: &Cloud, publish: &Publish) {
+async fn hear(cloud: &Cloud, watched: &Watched, publish: &Publish) {
     let Ok(name) = std::str::from_utf8(&publish.topic) else { return };
-    let Some((box_id, topic::Kind::Presence)) = topic::parse(name) else { return };
+    let Some((box_id, kind)) = topic::parse(name) else { return };
+    match kind {
+        topic::Kind::Presence => {}
+        topic::Kind::Live => {
+            // Values only; whatever else a box may say does not reach a page.
+            if publish.payload.len() <= limits::MQTT_PAYLOAD
+                && let Ok(values) = serde_json::from_slice(&publish.payload)
+            {
+                watched.show(cloud, box_id, &values);
+            }
+            return;
+        }
+        topic::Kind::Doorbell => return,
+    }
     let Some(presence) = Presence::parse(&publish.payload) else { return };
     if let Err(error) = note(cloud, box_id, presence).await {
         tracing::warn!(%box_id, %error, "a box's presence could not be kept");

@@ -11,7 +11,7 @@ pub fn Charts() -> Html {
     html! {
         <>
             <Toolbar><Tabs /></Toolbar>
-            <Explorer series_path="/api/pulse/series" query_path="/api/pulse/query" rules_path="/api/pulse/rules" live=true {query} {set} />
+            <Explorer series_path="/api/pulse/series" query_path="/api/pulse/query" rules_path="/api/pulse/rules" live="pulse.live" {query} {set} />
         </>
     }
 }

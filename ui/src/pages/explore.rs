@@ -40,9 +40,9 @@ pub struct ExplorerProps {
     /// Where rules are, for their thresholds.
     #[prop_or_default]
     pub rules_path: Option<AttrValue>,
-    /// Live values come on this page's connection.
+    /// The channel that live values come on, if they do.
     #[prop_or_default]
-    pub live: bool,
+    pub live: Option<AttrValue>,
     /// The address.
     pub query: Query,
     /// Changes it.
@@ -118,14 +118,14 @@ pub fn Explorer(props: &ExplorerProps) -> Html {
             <div class="grid grid-cols-1 items-start gap-3.5 lg:grid-cols-[17rem_minmax(0,1fr)]">
                 <div class="order-last lg:order-none">
                     <Card title="Series" pad=false aside={html! { { format::count(known.len() as u64) } }}>
-                        { loaded(&list, 8, |_| html! { <Picker series={known.clone()} chosen={ids.clone()} host={host.clone()} set={props.set.clone()} toggle={toggle.clone()} /> }) }
+                        { loaded(&list, 8, |_| html! { <Picker series={known.clone()} chosen={ids.clone()} host={host.clone()} live={props.live.clone()} set={props.set.clone()} toggle={toggle.clone()} /> }) }
                     </Card>
                 </div>
                 <div class="flex min-w-0 flex-col gap-3.5">
                     if list.data.is_some() && chosen.is_empty() {
                         <Card><Empty title="Nothing chosen" text="Choose a series to draw it. Series of the same unit share a chart." /></Card>
                     } else if let Some(answer) = &answer.data {
-                        <Charts answer={answer.clone()} chosen={chosen.clone()} {from} {to} {zoom} live={props.live && rolling.is_some()}
+                        <Charts answer={answer.clone()} chosen={chosen.clone()} {from} {to} {zoom} live={props.live.clone().filter(|_| rolling.is_some())}
                             rules={rules.data.as_ref().map(|list| list.items.clone()).unwrap_or_default()} />
                     } else {
                         <Card pad=false>{ loaded(&answer, 6, |_| Html::default()) }</Card>
@@ -164,6 +164,7 @@ struct PickerProps {
     series: Vec<Series>,
     chosen: Vec<String>,
     host: String,
+    live: Option<AttrValue>,
     set: Callback<Vec<(&'static str, String)>>,
     toggle: Callback<String>,
 }
@@ -171,6 +172,17 @@ struct PickerProps {
 #[component]
 fn Picker(props: &PickerProps) -> Html {
     let text = use_state(String::new);
+    // The newest value of each series, where one came since the list.
+    let newest = use_mut_ref(BTreeMap::<String, f64>::new);
+    let redraw = use_force_update();
+    {
+        let newest = newest.clone();
+        use_live(props.live.clone(), move |points| {
+            newest.borrow_mut().extend(points.points);
+            redraw.force_update();
+        });
+    }
+    let last = |series: &Series| newest.borrow().get(&series.id).copied().or(series.last);
     let wanted = text.to_lowercase();
     let mut hosts: Vec<&str> =
         props.series.iter().filter_map(|series| series.labels.get("host").map(String::as_str)).collect();
@@ -210,7 +222,7 @@ fn Picker(props: &PickerProps) -> Html {
                         <label class="flex cursor-pointer items-center gap-2 px-3 py-1 hover:bg-line-2" title={series_name(series)}>
                             <input type="checkbox" checked={props.chosen.contains(&series.id)} onchange={let (toggle, id) = (props.toggle.clone(), series.id.clone()); Callback::from(move |_: Event| toggle.emit(id.clone()))} />
                             <span class="min-w-0 flex-1 truncate">{ words::metric(&series.metric) }<span class="text-ink-3">{ labels(series, &props.host) }</span></span>
-                            <span class="shrink-0 text-sm tabular-nums text-ink-3">{ series.last.map(|last| format::measure(last, &series.unit)).unwrap_or_default() }</span>
+                            <span class="shrink-0 text-sm tabular-nums text-ink-3">{ last(series).map(|last| format::measure(last, &series.unit)).unwrap_or_default() }</span>
                         </label>
                     </li>
                 }
@@ -230,8 +242,26 @@ struct ChartsProps {
     rules: Vec<Rule>,
     from: Micros,
     to: Micros,
-    live: bool,
+    live: Option<AttrValue>,
     zoom: Callback<Option<(Micros, Micros)>>,
+}
+
+/// Hears live values for as long as there is a channel.
+#[hook]
+fn use_live(channel: Option<AttrValue>, hear: impl Fn(LivePoints) + 'static) {
+    use_effect_with(channel, move |channel| {
+        let watch = channel.as_ref().map(|channel| {
+            let tell = move |news| {
+                if let News::Published(data) = news
+                    && let Ok(points) = serde_json::from_value::<LivePoints>(data)
+                {
+                    hear(points);
+                }
+            };
+            live::watch(channel, Callback::from(tell))
+        });
+        move || drop(watch)
+    });
 }
 
 /// One chart for each unit; more than four series of a unit are a table.
@@ -248,23 +278,13 @@ fn Charts(props: &ChartsProps) -> Html {
         let fresh = fresh.clone();
         let latest = use_mut_ref(|| fresh.clone());
         *latest.borrow_mut() = fresh;
-        use_effect_with(props.live, move |live| {
-            let watch = live.then(|| {
-                live::watch(
-                    "pulse.live",
-                    Callback::from(move |news| {
-                        let News::Published(data) = news else { return };
-                        let Ok(points) = serde_json::from_value::<LivePoints>(data) else { return };
-                        let fresh = latest.borrow().clone();
-                        let mut next = (**fresh).clone();
-                        for (id, value) in points.points {
-                            next.entry(id).or_default().push((points.at, value));
-                        }
-                        fresh.set(Rc::new(next));
-                    }),
-                )
-            });
-            move || drop(watch)
+        use_live(props.live.clone(), move |points| {
+            let fresh = latest.borrow().clone();
+            let mut next = (**fresh).clone();
+            for (id, value) in points.points {
+                next.entry(id).or_default().push((points.at, value));
+            }
+            fresh.set(Rc::new(next));
         });
     }
     let mut units = BTreeMap::<&str, Vec<&Series>>::new();

@@ -100,7 +100,7 @@ fn Full(props: &FullProps) -> Html {
                 </Card>
             </div>
             <section class="flex shrink-0 flex-col gap-3.5" aria-label="Telemetry">
-                <Explorer series_path={format!("{}/series", props.base)} query_path={format!("{}/query", props.base)} {query} {set} />
+                <Explorer series_path={format!("{}/series", props.base)} query_path={format!("{}/query", props.base)} live={format!("fleet.live.{}", row.id)} {query} {set} />
             </section>
             <div class="grid grid-cols-1 shrink-0 items-start gap-3.5 lg:grid-cols-2">
                 <Card title="Epochs" pad=false><ul>{ for detail.epochs.iter().rev().map(epoch) }</ul></Card>
