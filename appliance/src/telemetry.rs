@@ -8,7 +8,7 @@ use sent_protocol::telemetry::{Point, SeriesDefinition};
 use sent_pulse::recorder::{Known, Reader, SeriesError as Fault, Sink};
 use sent_store::{
     series::{Filter, Ingest, Query, Series, Settings},
-    spool::{Spool, SpoolError},
+    spool::Spool,
 };
 
 /// The file of an engine's series.
@@ -40,11 +40,8 @@ impl Measurements {
 
 impl Sink for Measurements {
     fn append(&self, definitions: &[SeriesDefinition], points: &[Point]) -> Result<(), Fault> {
-        self.spool.append(points, definitions).map_err(|e| {
-            // What is in the spool already must not be offered again.
-            let stored = if let SpoolError::Full { stored } = &e { *stored } else { 0 };
-            Fault { message: e.to_string(), stored }
-        })
+        let appended = self.spool.append(points, definitions);
+        appended.map_err(|e| Fault { message: e.to_string(), stored: e.stored })
     }
 }
 

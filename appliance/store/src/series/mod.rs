@@ -126,7 +126,7 @@ impl SeriesError {
     /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Spool(SpoolError::Full { .. }) => true,
+            Self::Spool(SpoolError::Full) => true,
             Self::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             Self::Database(error) => error.to_string().contains("No space left on device"),
             _ => false,

@@ -16,7 +16,7 @@
 //!
 //! **What `append` promises.** When it returns, the points are in the operating system's hands: they survive the death of
 //! the process at any instruction. They survive a power cut once [`Spool::flush`] returned, which a thread calls every
-//! second. When it fails, nothing more than [`SpoolError`] says was stored.
+//! second. When it fails, [`AppendError`] says how many were stored before.
 //!
 //! **What is stored.** Values are finite and times lie between 1970 and 9999: a point that is neither a measurement nor
 //! has a time is left out and counted ([`Stats::refused`]), so that no reader meets it. A scrape's NaN is thus a hole
@@ -110,12 +110,9 @@ impl Limits {
 /// What can go wrong with the spool.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// The disk is full. Of the points that were handed over the first `stored` are in; offer the others again later.
-    #[error("the disk is full: free some space; {stored} points were stored, the others were not")]
-    Full {
-        /// Points stored.
-        stored: usize,
-    },
+    /// The disk is full.
+    #[error("the disk is full: free some space")]
+    Full,
     /// Reading or writing failed.
     #[error("{path}: {source}")]
     Io {
@@ -152,9 +149,7 @@ pub enum SpoolError {
 impl SpoolError {
     fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Full { stored: 0 }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full,
             _ => Self::Io { path: path.display().to_string(), source },
         }
     }
@@ -163,7 +158,7 @@ impl SpoolError {
 impl From<SpoolError> for Problem {
     fn from(error: SpoolError) -> Self {
         match error {
-            SpoolError::Full { .. } => {
+            SpoolError::Full => {
                 Self::new(Kind::Unavailable, "the disk is full: free some space; what was acknowledged is safe")
                     .with_retry_after(30)
             }
@@ -171,6 +166,18 @@ impl From<SpoolError> for Problem {
             other => Self::internal(other),
         }
     }
+}
+
+/// Why an append ended early. Of the points that were handed over the first `stored` are in or left
+/// out for good; offering them again would count them twice, the others may be offered again later.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}; {stored} points were stored, the others were not")]
+pub struct AppendError {
+    /// Points that are in.
+    pub stored: usize,
+    /// Why the next was not.
+    #[source]
+    pub cause: SpoolError,
 }
 
 /// A reader that the spool keeps segments for.
@@ -254,8 +261,11 @@ impl Spool {
     }
 
     /// Appends points and says what their series are; definitions that are known already cost nothing. May be called
-    /// from several threads. A full disk may store a part of a large append, see [`SpoolError::Full`].
-    pub fn append(&self, points: &[Point], definitions: &[SeriesDefinition]) -> Result<(), SpoolError> {
+    /// from several threads.
+    ///
+    /// # Errors
+    /// A part of a large append may be stored all the same, see [`AppendError`].
+    pub fn append(&self, points: &[Point], definitions: &[SeriesDefinition]) -> Result<(), AppendError> {
         let sound = sound(points);
         let refused = points.len() - sound.len();
         if refused > 0 {
@@ -266,14 +276,12 @@ impl Spool {
         let blocks: Vec<_> = blocks.collect();
         let mut writing = self.shared.writing();
         writing.dirty = true;
-        writing.writer.define(definitions)?;
         let mut stored = 0;
+        writing.writer.define(definitions).map_err(|cause| AppendError { stored, cause })?;
         for (mut block, count) in blocks {
-            match writing.writer.append(&mut block, count as u32) {
-                Ok(()) => stored += count,
-                Err(SpoolError::Full { .. }) => return Err(SpoolError::Full { stored }),
-                Err(error) => return Err(error),
-            }
+            let appended = writing.writer.append(&mut block, count as u32);
+            appended.map_err(|cause| AppendError { stored: handed_over(points, stored), cause })?;
+            stored += count;
             self.shared.stored.fetch_add(count as u64, Ordering::Relaxed);
         }
         Ok(())
@@ -344,10 +352,12 @@ impl Spool {
             let range = pair[0]..pair[1];
             let by_all = passed.values().all(|p| p.get(process).is_some_and(|r| r.covers(&range)));
             if by_all {
-                let path = folder::segment_path(&folder, pair[0]);
-                match fs::remove_file(&path) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(SpoolError::io(&path, e)),
-                    _ => {}
+                let mut writing = self.shared.writing();
+                if folder == writing.writer.folder() {
+                    writing.writer.delete(pair[0])?;
+                } else {
+                    // Its writer, another process, counts its segments anew with each it begins.
+                    writer::remove(&folder::segment_path(&folder, pair[0]))?;
                 }
             }
         }
@@ -408,9 +418,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How many of the points that were handed over it takes to have `stored` sound ones.
+fn handed_over(points: &[Point], stored: usize) -> usize {
+    let sound = points.iter().enumerate().filter(|(_, p)| is_sound(p));
+    sound.take(stored).last().map_or(0, |(place, _)| place + 1)
+}
+
+/// Finite, and at a time.
+fn is_sound(point: &Point) -> bool {
+    point.value.is_finite() && (0..=LATEST).contains(&point.at)
+}
+
 /// The points that are measurements.
 fn sound(points: &[Point]) -> Cow<'_, [Point]> {
-    let is_sound = |p: &Point| p.value.is_finite() && (0..=LATEST).contains(&p.at);
     if points.iter().all(is_sound) {
         Cow::Borrowed(points)
     } else {

@@ -105,9 +105,10 @@ fn definitions_are_told_once_and_after_a_restart_from_the_file() {
     spool.append(&points(2..3), std::slice::from_ref(&definition)).unwrap();
     assert_eq!(follow(&spool).read(10).unwrap().definitions, std::slice::from_ref(&definition));
     let forged = SeriesDefinition { id: definition.id, ..SeriesDefinition::new("down", [].into(), "") };
-    assert!(matches!(spool.append(&[], &[forged]), Err(SpoolError::Definition { .. })));
+    let why = |appended: Result<(), AppendError>| appended.unwrap_err().cause;
+    assert!(matches!(why(spool.append(&[], &[forged])), SpoolError::Definition { .. }));
     let unknown = SeriesDefinition { id: 1, ..definition };
-    assert!(matches!(spool.append(&[], &[unknown]), Err(SpoolError::Definition { .. })));
+    assert!(matches!(why(spool.append(&[], &[unknown])), SpoolError::Definition { .. }));
 }
 
 #[test]
@@ -117,7 +118,8 @@ fn a_label_with_too_many_values_is_refused() {
     let spool = Spool::open(dir.path(), limits, SystemClock::shared()).unwrap();
     let define = |i: i32| SeriesDefinition::new("m", [("id".to_owned(), i.to_string())].into(), "");
     spool.append(&[], &[define(1), define(2)]).unwrap();
-    assert!(matches!(spool.append(&[], &[define(3)]), Err(SpoolError::TooManySeries { bound: 2 })));
+    let beyond = spool.append(&[], &[define(3)]).unwrap_err();
+    assert!(matches!(beyond.cause, SpoolError::TooManySeries { bound: 2 }));
     spool.append(&points(0..1), &[define(1)]).unwrap();
 }
 
@@ -139,6 +141,41 @@ fn beyond_the_bound_the_oldest_goes_and_is_reported() {
     assert_eq!(shipment.gaps.iter().map(|g| g.points).sum::<u64>(), lost);
     assert_eq!(shipment.gaps.iter().map(|g| g.from).min(), Some(0));
     assert_eq!(shipment.points.len() as u64, 20_000 - lost);
+}
+
+#[test]
+fn whatever_ends_an_append_early_it_says_how_many_points_are_in() {
+    let dir = TempDir::new().unwrap();
+    // Segments of two full blocks.
+    let spool = spool(dir.path(), "main", 16 * 600_000);
+    spool.append(&points(0..1), &[]).unwrap();
+    let mut many = points(1..4 * block::MAX_POINTS as i64);
+    many.insert(5, Point { value: f64::NAN, ..many[0] });
+    // The open segment can be written, another one cannot be begun.
+    let (folder, aside) = (dir.path().join("main"), dir.path().join("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    let error = spool.append(&many, &[]).unwrap_err();
+    assert!(matches!(error.cause, SpoolError::Io { .. }), "{error}");
+    assert!(error.stored > 0 && error.stored < many.len(), "{error}");
+    fs::rename(&aside, &folder).unwrap();
+    spool.append(&many[error.stored..], &[]).unwrap();
+    let (times, lost) = read_all(&mut follow(&spool), 1 << 20);
+    assert_eq!((times, lost), ((0..4 * block::MAX_POINTS as i64).collect(), 0));
+}
+
+#[test]
+fn what_all_readers_have_passed_takes_no_room() {
+    let dir = TempDir::new().unwrap();
+    let spool = small(dir.path());
+    spool.retire(Reader::Cloud);
+    for i in 0..100 {
+        spool.append(&points(i * 20..i * 20 + 20), &[]).unwrap();
+    }
+    let full = spool.stats().bytes;
+    read_all(&mut follow(&spool), 1_000);
+    let on_disk: u64 = segment_files(&dir.path().join("main")).iter().map(|f| f.metadata().unwrap().len()).sum();
+    assert_eq!(spool.stats().bytes, on_disk);
+    assert!(on_disk < full, "{on_disk} of {full} bytes are left");
 }
 
 #[test]
@@ -346,7 +383,7 @@ fn append_until_full(root: &Path) {
         match spool.append(&points(i * 10..i * 10 + 10), &[]) {
             Ok(()) => stored = i * 10 + 10,
             Err(error) => {
-                assert!(matches!(error, SpoolError::Full { stored: 0 }), "{error}");
+                assert!(matches!(error, AppendError { stored: 0, cause: SpoolError::Full }), "{error}");
                 break;
             }
         }

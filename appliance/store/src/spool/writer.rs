@@ -50,7 +50,7 @@ pub struct Writer {
     ended: Vec<Arc<File>>,
     /// Position of the next point.
     next: u64,
-    /// Bytes of all segments, counted anew whenever a segment begins.
+    /// Bytes of all segments. Counted anew whenever a segment begins, for the readers of another process delete them too.
     bytes: u64,
     defined: HashMap<u64, u64>,
     definitions: Arc<File>,
@@ -178,7 +178,7 @@ impl Writer {
         let first = self.next;
         if self.segment.is_none() {
             self.segment = Some(begin_segment(&self.folder, first)?);
-            self.bytes += SEGMENT_MARK.len() as u64;
+            self.bytes = self.measure()?;
         }
         // It was made just now if there was none.
         let Some(segment) = &mut self.segment else { return Ok(()) };
@@ -192,6 +192,15 @@ impl Writer {
         segment.length += length;
         self.bytes += length;
         self.next += u64::from(points);
+        Ok(())
+    }
+
+    /// Deletes a segment that all readers have passed.
+    pub fn delete(&mut self, first: u64) -> Result<(), SpoolError> {
+        let path = segment_path(&self.folder, first);
+        let length = fs::metadata(&path).map_or(0, |m| m.len());
+        remove(&path)?;
+        self.bytes = self.bytes.saturating_sub(length);
         Ok(())
     }
 
@@ -332,7 +341,7 @@ fn fingerprint(definition: &SeriesDefinition) -> u64 {
 }
 
 /// Deletes a file that may be gone already: another process may have been quicker.
-fn remove(path: &Path) -> Result<(), SpoolError> {
+pub fn remove(path: &Path) -> Result<(), SpoolError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(SpoolError::io(path, e)),
         _ => Ok(()),
