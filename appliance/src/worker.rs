@@ -2,11 +2,11 @@
 //!
 //! A worker has its own connections to the shared business database and its own folder of the spool. What it publishes goes to
 //! the main process, which has the pages: whoever asks the socket for `/live` gets it line by line. It ends when the main process
-//! tells it to, or when the main process is gone.
+//! tells it to, and with the main process, however that ends: the next one begins its own workers at once.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use axum::{
     Json,
     body::Body,
@@ -17,6 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
+use nix::sys::signal::Signal;
 use sent_core::{
     Scope,
     live::{Hub, Said},
@@ -45,6 +46,7 @@ pub async fn run(
     socket: PathBuf,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    end_with_parent()?;
     let store = engines::open_store(data.clone(), &settings)?;
     let _others = store.watch_others()?;
     let hub = Hub::new(rand::random());
@@ -70,7 +72,6 @@ pub async fn run(
         .route(LIVE, get(move || async move { published(&hub, ending) }))
         .layer(middleware::from_fn(take_scope));
     let work = tokio::spawn(engine.run(shutdown.clone()));
-    watch_parent(shutdown.clone());
     println!("READY {}", socket.display());
     let ending = shutdown.clone();
     axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await }).await?;
@@ -106,20 +107,12 @@ async fn take_scope(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// A worker whose main process is gone stops too.
-fn watch_parent(shutdown: CancellationToken) {
+/// The kernel kills this process once the main one is gone (`PR_SET_PDEATHSIG`, prctl(2)). It does so when the thread that
+/// began this process ends, which is one of the runtime's and lives as long as the main process does.
+fn end_with_parent() -> anyhow::Result<()> {
     let parent = nix::unistd::getppid();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            }
-            if nix::unistd::getppid() != parent {
-                tracing::warn!("the main process is gone");
-                shutdown.cancel();
-                return;
-            }
-        }
-    });
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).context("cannot ask to end with the main process")?;
+    // It may have gone before the kernel was asked.
+    ensure!(nix::unistd::getppid() == parent, "the main process is gone");
+    Ok(())
 }

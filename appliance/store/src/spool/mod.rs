@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/spool/
 //!   main/                       one folder a process, so that no file has two writers
+//!     lock                      held by the process that writes here
 //!     68f1c0de00000000.seg      blocks, named by the position of the first point
 //!     definitions               what the series are
 //!     dropped.state             what the bound dropped before everybody had read it
@@ -133,6 +134,9 @@ pub enum SpoolError {
         /// Its metric.
         name: String,
     },
+    /// Another process writes this folder.
+    #[error("another process writes {0}: stop it, or wait until it has ended")]
+    Taken(String),
     /// A process name that is no folder name.
     #[error("a spool folder is named by lower-case letters, digits and '-', not {0:?}")]
     Name(String),

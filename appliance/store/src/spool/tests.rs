@@ -289,6 +289,24 @@ fn a_folder_made_anew_is_read_from_its_start() {
 }
 
 #[test]
+fn a_folder_has_one_writer_and_the_next_waits_until_it_is_gone() {
+    let dir = TempDir::new().unwrap();
+    let first = small(dir.path());
+    first.append(&points(0..3), &[]).unwrap();
+    let limits = Limits { max_bytes: 64 << 10, ..Limits::default() };
+    let clock = ManualClock::new(Timestamp(NOW));
+    let refused = Spool::open(dir.path(), limits.clone(), clock.clone());
+    assert!(matches!(refused, Err(SpoolError::Taken(_))));
+    let root = dir.path().to_owned();
+    let next = std::thread::spawn(move || Spool::open(&root, limits, clock).unwrap());
+    first.append(&points(3..5), &[]).unwrap();
+    drop(first);
+    let next = next.join().unwrap();
+    next.append(&points(5..6), &[]).unwrap();
+    assert_eq!(read_all(&mut follow(&next), 10), ((0..6).collect(), 0));
+}
+
+#[test]
 fn a_writer_that_was_killed_loses_nothing_acknowledged() {
     if let Ok(root) = std::env::var("SENT_TEST_SPOOL") {
         return append_until_killed(Path::new(&root));

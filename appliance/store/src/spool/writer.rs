@@ -1,4 +1,5 @@
-//! The writing side of one process's folder. One writer, behind the spool's lock.
+//! The writing side of one process's folder. One writer, behind the spool's lock, and one process, behind a lock on the
+//! folder: a process that was killed and the one that takes its place never write at the same time.
 //!
 //! Invariants:
 //! * A block is wholly in the file, or the file is cut back to where the block began; when even that fails the segment is
@@ -9,10 +10,12 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use sent_core::clock::Timestamp;
@@ -32,6 +35,12 @@ const DROPPED_RUNS: usize = 1_024;
 /// 2020-09-13, the beginning of incarnations: they are seconds since then, so that they grow even when a folder was
 /// deleted, and fit 32 bits until 2156.
 const INCARNATION_EPOCH: i64 = 1_600_000_000;
+
+/// Held for as long as a process writes the folder.
+const LOCK_FILE: &str = "lock";
+/// How long a process that ends may take to let go of its folder, and how often it is asked.
+const LETTING_GO: Duration = Duration::from_secs(5);
+const ASKED_EVERY: Duration = Duration::from_millis(20);
 
 /// The open segment.
 #[derive(Debug)]
@@ -57,6 +66,8 @@ pub struct Writer {
     definitions_length: u64,
     /// Points that the bound dropped since the folder was made.
     dropped_points: u64,
+    /// The kernel lets go of it when the process ends, however that happens.
+    _lock: File,
 }
 
 impl Writer {
@@ -64,6 +75,7 @@ impl Writer {
     pub fn open(folder: PathBuf, limits: Limits, now: Timestamp) -> Result<Self, SpoolError> {
         let io = |e| SpoolError::io(&folder, e);
         fs::create_dir_all(&folder).map_err(io)?;
+        let lock = take(&folder)?;
         let present = segments(&folder).map_err(io)?;
         let list = dropped(&folder).map_err(io)?;
         // A run that was listed but not deleted before a crash.
@@ -90,6 +102,7 @@ impl Writer {
             definitions: Arc::new(file),
             definitions_length: length,
             dropped_points: list.ever,
+            _lock: lock,
         };
         writer.bytes = writer.measure()?;
         Ok(writer)
@@ -253,6 +266,21 @@ impl Writer {
         }
         Ok(bytes)
     }
+}
+
+/// Takes a folder, once whoever had it has let go.
+fn take(folder: &Path) -> Result<File, SpoolError> {
+    let path = folder.join(LOCK_FILE);
+    let io = |e| SpoolError::io(&path, e);
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    for _ in 0..LETTING_GO.as_millis() / ASKED_EVERY.as_millis() {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => thread::sleep(ASKED_EVERY),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+    }
+    Err(SpoolError::Taken(folder.display().to_string()))
 }
 
 fn begin_segment(folder: &Path, first: u64) -> Result<Segment, SpoolError> {
