@@ -39,10 +39,12 @@ impl SyncHandle {
 
     /// How it is.
     pub async fn status(&self, store: &Store) -> Result<SyncStatus, Problem> {
-        if let Some(handle) = self.handle() {
-            return Ok(handle.status());
-        }
+        let badge = self.handle().map(|handle| handle.status());
+        // Asked after the badge, so that nothing of it is newer.
         let ledger = StoreLedger::new(store.clone()).state().await.map_err(Problem::internal)?;
+        if let Some(badge) = badge {
+            return Ok(sent_sync::brought_up_to_date(badge, &ledger));
+        }
         let mut status = sent_sync::standalone(&ledger, self.started);
         status.spool_bytes = self.spool.stats().bytes;
         Ok(status)

@@ -120,6 +120,8 @@ pub struct Agent<L: Ledger, S: Spool> {
     /// Where the cloud stands with telemetry, by its last word.
     segments: TelemetryCursor,
     telemetry_sent: Option<Micros>,
+    /// Points that wait, at the beginning of this turn.
+    telemetry_waiting: Option<u64>,
     /// Cloud's clock less ours, and when it was first noticed.
     skew: Option<(Micros, Micros)>,
     /// What the last report said of commands.
@@ -146,6 +148,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             last_sync: None,
             ledger: &state,
             spool_bytes: 0,
+            telemetry_waiting: None,
             dropped_points: 0,
             skew: None,
             now,
@@ -171,6 +174,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             live: Some(doorbell::Lively { values, watched }),
             segments: TelemetryCursor::default(),
             telemetry_sent: None,
+            telemetry_waiting: None,
             skew: None,
             reported: Vec::new(),
             report: false,
@@ -269,6 +273,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
     async fn facts(&mut self) -> Result<(LedgerState, Facts), LedgerError> {
         let state = self.ledger.state().await?;
         let waiting = self.on_spool(|spool| spool.waiting_points()).await?;
+        self.telemetry_waiting = Some(waiting);
         let now = self.now();
         let every = i64::try_from(self.config.telemetry_every.as_micros()).unwrap_or(i64::MAX);
         let due = self.telemetry_sent.is_none_or(|at| now < at || now.saturating_sub(at) >= every);
@@ -293,6 +298,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             last_sync: self.machine.last_sync(),
             ledger: state,
             spool_bytes,
+            telemetry_waiting: self.telemetry_waiting,
             dropped_points,
             skew: self.skew,
             now: self.now(),

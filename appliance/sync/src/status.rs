@@ -13,6 +13,7 @@ pub(crate) struct Facts<'a> {
     pub last_sync: Option<Micros>,
     pub ledger: &'a LedgerState,
     pub spool_bytes: u64,
+    pub telemetry_waiting: Option<u64>,
     pub dropped_points: u64,
     /// Cloud's clock less ours, and since when it is known.
     pub skew: Option<(Micros, Micros)>,
@@ -32,6 +33,7 @@ pub fn standalone(ledger: &LedgerState, since: Micros) -> SyncStatus {
         sequence: ledger.head.sequence,
         acknowledged: ledger.acknowledged.sequence,
         spool_bytes: 0,
+        telemetry_waiting: None,
         dropped_points: 0,
         reference: ledger.reference,
         quarantined: ledger.quarantined,
@@ -47,18 +49,46 @@ pub(crate) fn badge(facts: &Facts<'_>) -> SyncStatus {
         cloud: Some(facts.identity.cloud.to_string()),
         last_sync: facts.last_sync,
         spool_bytes: facts.spool_bytes,
+        telemetry_waiting: facts.telemetry_waiting,
         dropped_points: facts.dropped_points,
         certificate_expires: Some(facts.identity.expires_at),
         ..standalone(facts.ledger, facts.now)
     }
 }
 
-fn status(facts: &Facts<'_>) -> Status {
-    let waiting = match facts.ledger.waiting {
+/// The agent's badge is as old as its last turn, which may be as long as a request takes. What the ledger says is of now.
+pub fn brought_up_to_date(badge: SyncStatus, ledger: &LedgerState) -> SyncStatus {
+    let cause = match badge.status.level {
+        Level::Ok => going_well(ledger.waiting),
+        _ => badge.status.cause,
+    };
+    SyncStatus {
+        status: Status { cause, ..badge.status },
+        waiting: ledger.waiting,
+        oldest: ledger.oldest,
+        epoch: ledger.head.epoch,
+        sequence: ledger.head.sequence,
+        acknowledged: ledger.acknowledged.sequence,
+        reference: ledger.reference,
+        quarantined: ledger.quarantined,
+        ..badge
+    }
+}
+
+fn going_well(waiting: u64) -> String {
+    if waiting == 0 { "in sync".into() } else { format!("sending{}", and_waiting(waiting)) }
+}
+
+fn and_waiting(waiting: u64) -> String {
+    match waiting {
         0 => String::new(),
         1 => "; 1 transaction waiting".into(),
         n => format!("; {n} transactions waiting"),
-    };
+    }
+}
+
+fn status(facts: &Facts<'_>) -> Status {
+    let waiting = and_waiting(facts.ledger.waiting);
     let Health { level, cause, since } = facts.health;
     let level = contract_level(*level);
     if level != Level::Ok {
@@ -79,8 +109,7 @@ fn status(facts: &Facts<'_>) -> Status {
         let cause = format!("the certificate ends in {} hours and could not be renewed", left.max(0) / 3_600_000_000);
         return Status { level: Level::Warn, cause, since: *since };
     }
-    let cause = if waiting.is_empty() { "in sync".into() } else { format!("sending{waiting}") };
-    Status { level: Level::Ok, cause, since: *since }
+    Status { level: Level::Ok, cause: going_well(facts.ledger.waiting), since: *since }
 }
 
 /// What the cloud is told: the worse of the program's health and the badge's.

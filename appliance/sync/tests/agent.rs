@@ -19,7 +19,8 @@ use sent_protocol::{
 };
 use sent_store::{Store, StoreError};
 use sent_sync::{
-    Agent, Config, EnrolError, Enrolment, Handle, Handlers, Identity, LedgerError, Quiet, Spool, StoreLedger, enrol,
+    Agent, Config, EnrolError, Enrolment, Handle, Handlers, Identity, Ledger as _, LedgerError, Quiet, Spool,
+    StoreLedger, brought_up_to_date, enrol,
 };
 use serde_json::{Value, json};
 use std::{
@@ -430,6 +431,32 @@ async fn a_command_runs_once_and_is_reported() {
     })
     .await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn the_badge_says_what_telemetry_waits_and_is_brought_up_to_date_with_the_ledger() {
+    let cloud = Cloud::start().await;
+    let mut office = Office::new();
+    office.join(&cloud).await;
+    office.spool.push(points(0..250));
+    let running = office.agent(Handlers::default()).await;
+    let handle = running.handle.clone();
+    assert_eq!(handle.status().telemetry_waiting, None, "nobody has looked yet");
+    until("the cloud has all points", || {
+        handle.hurry();
+        (handle.status().telemetry_waiting == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(cloud.rows().points.len(), 250);
+    running.settled().await;
+    running.stop().await;
+    office.write("later").await;
+    let badge = handle.status();
+    assert_eq!((badge.waiting, &*badge.status.cause), (0, "in sync"), "it is as old as the last turn");
+    let ledger = StoreLedger::new(office.store.clone()).state().await.unwrap();
+    let status = brought_up_to_date(badge, &ledger);
+    assert_eq!((status.waiting, status.sequence - status.acknowledged), (1, 1));
+    assert_eq!((status.status.level, &*status.status.cause), (Level::Ok, "sending; 1 transaction waiting"));
 }
 
 #[tokio::test]

@@ -23,8 +23,11 @@ pub struct SyncStatus {
     pub sequence: u64,
     /// Sequence the cloud has.
     pub acknowledged: u64,
-    /// Telemetry bytes waiting in the spool.
+    /// Bytes of telemetry in the spool, sent or not.
     pub spool_bytes: u64,
+    /// Points that the cloud does not have yet; `None` until that is known.
+    #[serde(default)]
+    pub telemetry_waiting: Option<u64>,
     /// Points dropped because the spool was full, ever.
     pub dropped_points: u64,
     /// Version of the cloud's reference data that is applied here.
