@@ -12,6 +12,9 @@ use crate::{
     connection::{self, signed, unsigned, uuid},
 };
 
+/// Bytes of transactions that are held in memory while what waits is chained anew.
+const AT_ONCE: usize = 256 << 10;
+
 /// What waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
@@ -104,10 +107,19 @@ fn actor_word(actor: &Actor) -> String {
 }
 
 const SELECT: &str = "SELECT o.sequence, o.previous_hash, o.hash, o.origin, coalesce(o.changes, a.changes),
-        a.organization_id, a.branch_id, a.actor_id, a.actor, a.action, a.request, a.at, a.hash, o.audit_sequence, o.changes IS NOT NULL
+        a.organization_id, a.branch_id, a.actor_id, a.actor, a.action, a.request, a.at, a.hash, o.audit_sequence,
+        o.changes IS NOT NULL, o.epoch
      FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence";
 
-fn read_row(r: &Row<'_>) -> Result<(Transaction, i64, bool), StoreError> {
+/// What the outbox knows of a transaction besides itself.
+struct Filed {
+    epoch: i64,
+    audit_sequence: i64,
+    /// What travels is not what the audit shows.
+    own: bool,
+}
+
+fn read_row(r: &Row<'_>) -> Result<(Transaction, Filed), StoreError> {
     let text = |i: usize| r.get::<_, String>(i);
     let optional = |i: usize| r.get::<_, Option<String>>(i);
     let actor_id = optional(7)?;
@@ -126,7 +138,7 @@ fn read_row(r: &Row<'_>) -> Result<(Transaction, i64, bool), StoreError> {
         at: r.get(11)?,
         audit_hash: hash(&text(12)?)?,
     };
-    Ok((transaction, r.get(13)?, r.get(14)?))
+    Ok((transaction, Filed { audit_sequence: r.get(13)?, own: r.get(14)?, epoch: r.get(15)? }))
 }
 
 /// Transactions after `after` of the present epoch, in order, until `max_bytes` are reached (at least one).
@@ -138,7 +150,7 @@ fn read(db: &Connection, after: u64, max_bytes: usize) -> Result<Vec<Transaction
     let mut batch = Vec::new();
     let mut bytes = 0;
     while let Some(r) = rows.next()? {
-        let (transaction, ..) = read_row(r)?;
+        let (transaction, _) = read_row(r)?;
         bytes += transaction.size();
         if !batch.is_empty() && bytes > max_bytes {
             break;
@@ -148,14 +160,22 @@ fn read(db: &Connection, after: u64, max_bytes: usize) -> Result<Vec<Transaction
     Ok(batch)
 }
 
-fn count_waiting(db: &Connection) -> Result<Waiting, StoreError> {
-    let (n, oldest): (i64, Option<i64>) = db
+/// When the oldest that waits was made.
+fn oldest_waiting(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    use rusqlite::OptionalExtension as _;
+    let oldest = db
         .prepare_cached(
-            "SELECT count(*), (SELECT a.at FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence
-                               ORDER BY o.epoch, o.sequence LIMIT 1) FROM sys_outbox",
+            "SELECT a.at FROM sys_outbox o JOIN audit_rows a ON a.sequence = o.audit_sequence
+             ORDER BY o.epoch, o.sequence LIMIT 1",
         )?
-        .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    Ok(Waiting { transactions: unsigned(n), oldest: oldest.map(Timestamp) })
+        .query_row([], |r| r.get(0))
+        .optional()?;
+    Ok(oldest.map(Timestamp))
+}
+
+fn count_waiting(db: &Connection) -> Result<Waiting, StoreError> {
+    let n = db.prepare_cached("SELECT count(*) FROM sys_outbox")?.query_row([], |r| r.get(0))?;
+    Ok(Waiting { transactions: unsigned(n), oldest: oldest_waiting(db)? })
 }
 
 impl Store {
@@ -213,6 +233,11 @@ impl Store {
         self.read_store(count_waiting)
     }
 
+    /// When the oldest transaction that waits was made: quick, however many do. Blocking.
+    pub fn oldest_waiting_blocking(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read_store(oldest_waiting)
+    }
+
     /// A small fact kept by name (the sync agent's cursors).
     pub async fn state(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
@@ -243,21 +268,50 @@ impl Store {
 /// Chains everything that still waits anew, under another box id or epoch, beginning at the epoch's start. Each remembers the
 /// hash it had first. Needs privilege and an open transaction.
 pub(crate) fn reseal(db: &Connection, box_id: Uuid, epoch: u64, keep_origin: bool) -> Result<Head, StoreError> {
-    let waiting: Vec<(Transaction, i64, bool)> = {
-        let mut statement = db.prepare(&format!("{SELECT} ORDER BY o.epoch, o.sequence"))?;
-        let mut rows = statement.query([])?;
-        let mut all = Vec::new();
-        while let Some(r) = rows.next()? {
-            all.push(read_row(r)?);
-        }
-        all
-    };
-    db.execute("DELETE FROM sys_outbox", [])?;
     let mut head = Head::start(epoch);
-    for (mut transaction, audit_sequence, own) in waiting {
-        head = if keep_origin { transaction.reseal(box_id, head) } else { transaction.seal(box_id, head) };
-        let changes = own.then(|| transaction.changes.get().to_owned());
-        insert(db, epoch, &transaction, audit_sequence, changes.as_deref())?;
+    let Some(end) = last_waiting(db)? else { return Ok(head) };
+    // A box may have been away for months. What is chained anew either has a greater epoch than `end`, or takes the place of
+    // what was read before it, for it counts from 1: no link is met twice.
+    let mut after = (0, 0);
+    while after < end {
+        for (mut transaction, filed) in take_waiting(db, &mut after, end)? {
+            head = if keep_origin { transaction.reseal(box_id, head) } else { transaction.seal(box_id, head) };
+            let changes = filed.own.then(|| transaction.changes.get().to_owned());
+            insert(db, epoch, &transaction, filed.audit_sequence, changes.as_deref())?;
+        }
     }
     Ok(head)
+}
+
+/// Epoch and sequence of a link, as SQLite has them.
+type Place = (i64, i64);
+
+fn last_waiting(db: &Connection) -> Result<Option<Place>, StoreError> {
+    use rusqlite::OptionalExtension as _;
+    let last = "SELECT epoch, sequence FROM sys_outbox ORDER BY epoch DESC, sequence DESC LIMIT 1";
+    Ok(db.query_row(last, [], |r| Ok((r.get(0)?, r.get(1)?))).optional()?)
+}
+
+/// Takes the next links out of the outbox, about [`AT_ONCE`], and moves `after` past them.
+fn take_waiting(db: &Connection, after: &mut Place, end: Place) -> Result<Vec<(Transaction, Filed)>, StoreError> {
+    let range = "(o.epoch, o.sequence) > (?1, ?2) AND (o.epoch, o.sequence) <= (?3, ?4)";
+    let mut statement = db.prepare_cached(&format!("{SELECT} WHERE {range} ORDER BY o.epoch, o.sequence"))?;
+    let begin = *after;
+    let mut rows = statement.query((begin.0, begin.1, end.0, end.1))?;
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    *after = end;
+    while let Some(r) = rows.next()? {
+        let (transaction, filed) = read_row(r)?;
+        bytes += transaction.size();
+        let place = (filed.epoch, signed(transaction.sequence));
+        taken.push((transaction, filed));
+        if bytes > AT_ONCE {
+            *after = place;
+            break;
+        }
+    }
+    drop(rows);
+    let delete = format!("DELETE FROM sys_outbox AS o WHERE {range}");
+    db.prepare_cached(&delete)?.execute((begin.0, begin.1, after.0, after.1))?;
+    Ok(taken)
 }

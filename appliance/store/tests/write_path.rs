@@ -336,6 +336,38 @@ fn a_restored_backup_begins_a_new_epoch_and_keeps_what_waited() {
 }
 
 #[tokio::test]
+async fn what_waits_is_chained_anew_in_order_however_much_it_is() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    // Several times what is held in memory at once.
+    let name = "n".repeat(3_000);
+    for n in 0..300_u128 {
+        let name = name.clone();
+        store
+            .write_blocking(&scope, "branch.create", move |tx| -> Result<(), StoreError> {
+                tx.execute("INSERT INTO branches (id, name) VALUES (?1, ?2)", (format!("{n:03}"), name))?;
+                Ok(())
+            })
+            .expect("writes");
+    }
+    let all = |store: &Store| store.outbox_blocking(0, 1 << 30).expect("reads");
+    let chained = |store: &Store, epoch: u64| {
+        let row = store.identity().expect("a box");
+        let head =
+            all(store).iter().try_fold(Head::start(epoch), |head, t| t.follow(row.box_id, head)).expect("a chain");
+        assert_eq!((head.sequence, head.hash.to_string()), (row.sequence, row.hash));
+        assert_eq!(head.sequence, 301);
+    };
+    store.adopt(uuid::Uuid::from_u128(0xc0), "other".into()).await.expect("adopts");
+    chained(&store, 1);
+    let first: Vec<_> = all(&store).iter().map(|t| t.hash).collect();
+    store.begin_epoch(2).await.expect("begins");
+    chained(&store, 2);
+    assert_eq!(all(&store).iter().map(sent_protocol::Transaction::identity).collect::<Vec<_>>(), first);
+    let waiting = store.waiting_blocking().expect("counts");
+    assert_eq!((waiting.transactions, waiting.oldest), (301, store.oldest_waiting_blocking().expect("reads")));
+}
+
+#[tokio::test]
 async fn a_restore_that_was_cut_off_begins_anew_and_ends_the_sessions_of_then() {
     let (folder, store, scope) = store(&[]).expect("opens");
     let field = sent_core::cipher::Field { table: "factors", row: "u", column: "secret" };

@@ -148,7 +148,7 @@ impl Ledger {
     /// When the oldest transaction that waits for the cloud was made. Asked after the entries were read, so that an entry
     /// posted in between is never called synced.
     fn waiting(&self) -> Result<Option<Timestamp>> {
-        Ok(self.store.waiting_blocking()?.oldest)
+        Ok(self.store.oldest_waiting_blocking()?)
     }
 }
 
