@@ -122,6 +122,7 @@ fn Page() -> Html {
         (_, Route::Users) => html! { <pages::users::Users /> },
         (_, Route::Account) => html! { <pages::account::Account /> },
         (_, Route::Settings) => html! { <pages::settings::Settings /> },
+        (_, Route::Reference) => html! { <pages::reference::Reference /> },
         (false, Route::Home) => html! { <pages::home::Home /> },
         (false, Route::Journal) => html! { <pages::journal::Journal /> },
         (false, Route::NewEntry) => html! { <pages::entry_new::NewEntry /> },

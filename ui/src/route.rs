@@ -29,6 +29,9 @@ pub enum Route {
     /// Box: balances at a date.
     #[at("/trial-balance")]
     TrialBalance,
+    /// Reference data: chart, items, taxes, rates, settings. Fleet: of a customer.
+    #[at("/reference")]
+    Reference,
     /// Box: what is measured.
     #[at("/monitoring")]
     Hosts,
@@ -98,6 +101,7 @@ impl Route {
             Route::Entry { .. } => ("Finance", "Entry"),
             Route::Accounts => ("Finance", "Accounts"),
             Route::TrialBalance => ("Finance", "Trial balance"),
+            Route::Reference => (if fleet { "Fleet" } else { "Finance" }, "Reference data"),
             Route::Hosts => ("Monitoring", "Hosts"),
             Route::Checks => ("Monitoring", "Checks"),
             Route::Charts => ("Monitoring", "Charts"),

@@ -28,6 +28,7 @@ fn path(name: &str) -> &'static str {
         "home" => "M3 11l9-8 9 8v9a1 1 0 0 1-1 1h-5v-6h-6v6H4a1 1 0 0 1-1-1z",
         "journal" => "M5 4h14v16H5zM8 9h8M8 13h8M8 17h5",
         "accounts" => "M4 6h7M4 12h7M4 18h7M15 6h5M15 12h5M15 18h5",
+        "reference" => "M4 5h16v5H4zM4 14h16v5H4zM9 5v5M9 14v5",
         "balance" => "M12 4v16M6 20h12M4 8h16M4 8l-2 6h5zM20 8l-3 6h5z",
         "pulse" => "M3 12h4l3-8 4 16 3-8h4",
         "bell" => "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",

@@ -26,6 +26,7 @@ pub mod machine_act;
 pub mod monitoring;
 pub mod proposals;
 pub mod quarantine;
+pub mod reference;
 pub mod rules;
 pub mod settings;
 pub mod sync;

@@ -32,15 +32,24 @@ fn key(row: &Proposal) -> String {
     fields(&row.key).iter().map(|(_, value)| plain(value)).collect::<Vec<_>>().join(" · ")
 }
 
-/// Columns whose value the proposal changes.
+/// What the row is called here or is to be called; its key where it has no name.
+fn name(row: &Proposal) -> String {
+    let named = |side: &Value| side.get("name").and_then(Value::as_str).map(ToOwned::to_owned);
+    named(&row.current).or_else(|| named(&row.proposed)).unwrap_or_else(|| key(row))
+}
+
+/// Columns whose value the proposal changes. It names only those that were edited; the others stay.
 fn changed(row: &Proposal) -> Vec<String> {
-    let names: BTreeSet<&String> =
-        fields(&row.current).into_iter().chain(fields(&row.proposed)).map(|(name, _)| name).collect();
-    names
+    fields(&row.proposed)
         .into_iter()
-        .filter(|name| row.current.get(name.as_str()) != row.proposed.get(name.as_str()))
-        .cloned()
+        .filter(|(name, value)| row.current.get(name.as_str()) != Some(*value))
+        .map(|(name, _)| name.clone())
         .collect()
+}
+
+/// What it would do, in a few words.
+fn summary(row: &Proposal) -> String {
+    if row.proposed.is_null() { "remove the row".to_owned() } else { words::plain(&changed(row).join(", ")) }
 }
 
 fn columns() -> Vec<Column<Proposal>> {
@@ -48,8 +57,8 @@ fn columns() -> Vec<Column<Proposal>> {
         Column::new("State", |row: &Proposal| row.state.clone()).cell(|row| state_tag(&row.state)).at(Slot::Value),
         Column::new("Box", |row: &Proposal| row.box_ref.name.clone()).class("font-medium").at(Slot::Title),
         Column::new("Table", |row: &Proposal| words::plain(&row.table)),
-        Column::new("Row", key).class("font-mono text-sm text-ink-2"),
-        Column::new("Changes", |row: &Proposal| words::plain(&changed(row).join(", "))).fill().at(Slot::Detail),
+        Column::new("Row", name).class("text-ink-2"),
+        Column::new("Changes", summary).fill().at(Slot::Detail),
         Column::new("When", |row: &Proposal| format::iso(row.at))
             .cell(|row| html! { <Ago at={row.at} /> })
             .at(Slot::Meta),
@@ -105,6 +114,8 @@ fn Detail(props: &DetailProps) -> Html {
         fields(&row.current).into_iter().chain(fields(&row.proposed)).map(|(name, _)| name).collect();
     let differs = changed(row);
     let show = |value: Option<&Value>| value.map_or_else(|| "—".to_owned(), plain);
+    let then =
+        |name: &str| row.proposed.get(name).or_else(|| row.current.get(name).filter(|_| !row.proposed.is_null()));
     let footer = html! {
         if row.state == "open" && may {
             <>
@@ -124,7 +135,7 @@ fn Detail(props: &DetailProps) -> Html {
                             <tr key={name.clone()}>
                                 <td class="text-ink-3">{ words::plain(name) }</td>
                                 <td>{ show(row.current.get(name)) }</td>
-                                <td>{ show(row.proposed.get(name)) }{ " " }if differs.contains(name) { <Tag tone={Tone::Warn}>{ "changes" }</Tag> }</td>
+                                <td>{ show(then(name)) }{ " " }if differs.contains(name) { <Tag tone={Tone::Warn}>{ "changes" }</Tag> }</td>
                             </tr>
                         }
                     </tbody>
@@ -155,5 +166,10 @@ mod tests {
             at: 0,
         };
         assert_eq!(changed(&row), ["code", "new"]);
+        assert_eq!(name(&row), "A");
+        // An edit names what it changes and nothing else.
+        let edit = Proposal { proposed: json!({ "code": "1" }), ..row.clone() };
+        assert_eq!(changed(&edit), ["code"]);
+        assert_eq!(summary(&Proposal { proposed: Value::Null, ..row }), "remove the row");
     }
 }

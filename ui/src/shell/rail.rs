@@ -34,6 +34,7 @@ const BOX: [(&str, &[Place]); 4] = [
             place(Route::Journal, "journal", "Journal", 'j'),
             place(Route::Accounts, "accounts", "Accounts", 'a'),
             place(Route::TrialBalance, "balance", "Trial balance", 't'),
+            place(Route::Reference, "reference", "Reference data", 'r'),
         ],
     ),
     (
@@ -57,6 +58,7 @@ const FLEET: [(&str, &[Place]); 2] = [
         &[
             place(Route::Boxes, "box", "Boxes", 'b'),
             place(Route::Customers, "customers", "Customers", 'c'),
+            place(Route::Reference, "reference", "Reference data", 'r'),
             place(Route::Alerts, "bell", "Alerts", 'l'),
             place(Route::Entries, "journal", "Entries", 'e'),
             place(Route::Proposals, "proposal", "Proposals", 'p'),

@@ -1,0 +1,156 @@
+//! Reference data: what the cloud owns and hands down. On the fleet's face one customer's at a time, to edit; on a box its
+//! own organisation's, where accounts and exchange rates can be edited, which the cloud then answers to.
+
+mod accounts;
+mod close;
+mod items;
+mod rates;
+mod roles;
+mod settings;
+mod taxes;
+
+use crate::{
+    api::List,
+    components::{Choice, Empty, Pick, Search, Tag, Tone, listed},
+    data::{use_query, use_resource},
+    format,
+    session::use_session,
+};
+use sent_contract::fleet::Organization;
+use yew::prelude::*;
+
+/// Value in the address and name of each tab; roles are the fleet's only.
+const TABS: [(&str, &str); 6] = [
+    ("accounts", "Accounts"),
+    ("items", "Items"),
+    ("taxes", "Taxes"),
+    ("rates", "Exchange rates"),
+    ("settings", "Settings"),
+    ("roles", "Roles"),
+];
+
+/// What a tab is handed.
+#[derive(Clone, Properties, PartialEq)]
+pub struct PanelProps {
+    /// What stands before `/accounts` in the paths of the routes.
+    pub at: AttrValue,
+    /// The fleet's face, where everything can be edited by whoever has the right.
+    pub fleet: bool,
+    /// What is looked for, in lower case.
+    pub wanted: AttrValue,
+    /// What stands in the bar above the list.
+    pub head: Html,
+}
+
+/// The page.
+#[component]
+pub fn Reference() -> Html {
+    let session = use_session();
+    let fleet = session.fleet();
+    let (query, set) = use_query();
+    let customers =
+        use_resource::<List<Organization>>(fleet.then(|| "/api/fleet/organizations".into()), &["fleet.boxes"]);
+    let tabs: Vec<(&'static str, &'static str)> = TABS
+        .into_iter()
+        .filter(|(tab, _)| match *tab {
+            "roles" => fleet,
+            "settings" => fleet || session.may("settings.read"),
+            _ => true,
+        })
+        .collect();
+    let shown = tabs.iter().find(|(tab, _)| *tab == query.get("show")).map_or("accounts", |(tab, _)| tab);
+    let choose = |name: &'static str| {
+        let set = set.clone();
+        Callback::from(move |value: String| set.emit(vec![(name, value)]))
+    };
+    let tabs = html! { <Choice label="Reference data" value={shown} options={tabs} on={choose("show")} /> };
+    let search = html! { <Search value={query.get("q").to_owned()} placeholder="Find" on={choose("q")} /> };
+    let wanted: AttrValue = query.get("q").to_lowercase().into();
+    if !fleet {
+        let head = html! { <>{ tabs }{ search }</> };
+        return panel(shown, PanelProps { at: "/api/capital".into(), fleet, wanted, head });
+    }
+    listed(&customers, 8, |list| {
+        let Some(first) = list.items.first() else {
+            return html! { <Empty title="No customers yet" text="Reference data belongs to a customer: make one first." /> };
+        };
+        let asked = query.get("organization");
+        let chosen = list.items.iter().find(|row| row.id.to_string() == asked).unwrap_or(first);
+        let options: Vec<(AttrValue, AttrValue)> =
+            list.items.iter().map(|row| (row.id.to_string().into(), row.name.clone().into())).collect();
+        let head = html! {
+            <>
+                <Pick label="Customer" name="organization" class="w-full md:w-48" value={chosen.id.to_string()} {options} on={choose("organization")} />
+                { tabs }{ search }
+            </>
+        };
+        panel(shown, PanelProps { at: format!("/api/fleet/organizations/{}", chosen.id).into(), fleet, wanted, head })
+    })
+}
+
+fn panel(shown: &str, props: PanelProps) -> Html {
+    // Another customer is another panel: nothing of the one before may stay in a form.
+    let key = format!("{}/{shown}", props.at);
+    match shown {
+        "items" => html! { <items::Items {key} ..props /> },
+        "taxes" => html! { <taxes::Taxes {key} ..props /> },
+        "rates" => html! { <rates::Rates {key} ..props /> },
+        "settings" => html! { <settings::Settings {key} ..props /> },
+        "roles" => html! { <roles::Roles {key} ..props /> },
+        _ => html! { <accounts::Accounts {key} ..props /> },
+    }
+}
+
+/// From when until when something is valid.
+fn period(from: Option<&str>, to: Option<&str>) -> String {
+    match (from.map(format::plain_date), to.map(format::plain_date)) {
+        (None, None) => "always".to_owned(),
+        (Some(from), None) => format!("from {from}"),
+        (None, Some(to)) => format!("until {to}"),
+        (Some(from), Some(to)) => format!("{from} – {to}"),
+    }
+}
+
+/// Whether something can still be used today, and whether the cloud has answered to what was changed.
+fn state(to: Option<&str>, pending: bool) -> (&'static str, Tone) {
+    match (pending, to) {
+        (true, _) => ("Waiting for the cloud", Tone::Warn),
+        (false, Some(to)) if to < format::today().as_str() => ("Closed", Tone::Plain),
+        (false, Some(_)) => ("Closes", Tone::Plain),
+        (false, None) => ("Open", Tone::Ok),
+    }
+}
+
+fn state_tag(to: Option<&str>, pending: bool) -> Html {
+    let (word, tone) = state(to, pending);
+    html! { <Tag {tone}>{ word }</Tag> }
+}
+
+/// What an edit on a box means.
+fn proposal_hint(fleet: bool) -> Html {
+    if fleet {
+        return Html::default();
+    }
+    html! { <p class="mt-3 text-sm text-ink-3">{ "The cloud owns this list. A change counts here at once and waits there for an answer; if it is refused, this box takes it back." }</p> }
+}
+
+fn text(value: Option<&String>) -> String {
+    value.cloned().unwrap_or_default()
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_reads_like_one() {
+        assert_eq!(period(None, None), "always");
+        assert!(period(Some("2026-01-01"), None).starts_with("from "));
+        assert!(period(None, Some("2026-01-01")).starts_with("until "));
+    }
+}
