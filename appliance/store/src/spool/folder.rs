@@ -236,7 +236,7 @@ impl Folder {
     pub fn sync(&mut self, segment: u64) -> io::Result<()> {
         match self.indexes.get(&segment) {
             Some(index) => index.sync(),
-            None => Ok(()),
+            None => fs::File::open(segment_path(&self.path, segment))?.sync_data(),
         }
     }
 

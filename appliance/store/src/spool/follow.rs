@@ -113,9 +113,15 @@ impl Follower {
                 if room == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .map_err(io)?;
+        let mut synced = None;
         for step in steps {
             match &step {
                 Step::Block { segment, entry } => {
+                    if synced != Some(*segment) {
+                        // Whoever stores these points keeps them through a power cut; the cloud must find them here, too.
+                        folder.sync(*segment).map_err(io)?;
+                        synced = Some(*segment);
+                    }
                     batch.gaps.extend(folder.read(*segment, entry, &mut batch.points).map_err(io)?);
                 }
                 Step::Lost(entry) => batch.gaps.push(Gap { from: entry.from, to: entry.to, points: entry.points }),
