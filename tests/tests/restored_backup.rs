@@ -77,7 +77,7 @@ async fn restored_backup() -> Result<()> {
     let status = appliance::synced(&face, 30).await?;
     projected(&cloud, box_id, 34, 30).await?;
     ensure!(status.epoch == 3 && status.quarantined == 0, "{status:?}");
-    for (ids, series) in [(&before, "JE-"), (&between, "JE-"), (&after, "JE-"), (&offline, "JE.3-"), (&later, "JE-")] {
+    for (ids, series) in [(&before, "JE-"), (&between, "JE-"), (&after, "JE-"), (&offline, "JE.2-"), (&later, "JE-")] {
         for id in ids {
             let number = entry(&face, *id).await?.number;
             ensure!(number.starts_with(series), "{number} is not of the series {series}");
