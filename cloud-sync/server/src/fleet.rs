@@ -105,6 +105,17 @@ async fn flows_down(cloud: &Cloud, organization: Uuid, tables: &[String]) -> Res
     Ok(any)
 }
 
+/// Whether this transaction changed reference data of an organisation.
+pub async fn is_touched(tx: &mut Tx, organization: Uuid) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM reference_heads
+                        WHERE organization_id = $1 AND transaction = pg_current_xact_id()) AS \"touched!\"",
+        organization
+    )
+    .fetch_one(&mut *tx)
+    .await?)
+}
+
 /// Rings at all boxes of an organisation. A ring that fails costs a poll interval, so it is only logged.
 pub async fn ring_all(cloud: &Cloud, organization: Uuid) {
     match boxes_of(cloud, organization).await {

@@ -24,7 +24,7 @@ use crate::{
     Cloud,
     db::{self, Db, Tenancy, Tx},
     error::{Error, Result},
-    live,
+    fleet, live,
 };
 use apply::Origin;
 
@@ -88,7 +88,12 @@ pub async fn round(cloud: &Cloud) -> Result<bool> {
         .execute(&mut *tx)
         .await?;
     live::tell(&mut tx, origin.organization, "fleet.entries", &serde_json::json!({"box": origin.box_id})).await?;
+    let answered = fleet::is_touched(&mut tx, origin.organization).await?;
     tx.commit().await?;
+    if answered {
+        // The box whose proposals were taken waits for their answer, and the others for what changed.
+        fleet::ring_all(cloud, origin.organization).await;
+    }
     Ok(true)
 }
 
