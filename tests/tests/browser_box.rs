@@ -62,6 +62,22 @@ async fn browser_box() -> Result<()> {
     books::post(&face, &books::entry(new_id(), "2026-11-23", "Lemonade at the door", &lines)).await?;
     browser.reads(&["Lemonade at the door"]).await?;
 
+    // The sheet of keys, a page by its letter, and the list from the keyboard: the first row is opened.
+    browser.keys("?").await?;
+    browser.reads(&["Everywhere", "Go to"]).await?;
+    browser.press(Key::Escape).await?;
+    browser.keys("gt").await?;
+    browser.reads(&["Debits less credits"]).await?;
+    browser.keys("gj").await?;
+    browser.reads(&["Lemonade at the door"]).await?;
+    browser.keys("/").await?;
+    browser.keys("lemonade").await?;
+    browser.reads(&["1 shown"]).await?;
+    browser.press(Key::Escape).await?;
+    browser.keys("j").await?;
+    browser.press(Key::Enter).await?;
+    browser.reads(&["Timeline", "Posted an entry", "Lemonade at the door"]).await?;
+
     // From the keyboard alone: the palette, then a new entry.
     palette(&browser, "new journal").await?;
     browser.find("input[name=description]").await?;

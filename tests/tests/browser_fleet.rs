@@ -17,7 +17,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
     ("/alerts", &["lert"], "alerts"),
     ("/proposals", &["roposal"], "proposals"),
     ("/quarantine", &["uarantine"], "quarantine"),
-    ("/audit", &["fleet.organization.create"], "audit"),
+    ("/audit", &["fleet.account.create"], "audit"),
     ("/users", &[MSP.0], "users"),
     ("/me", &[MSP.0], "account"),
     ("/settings", &["wire.listen"], "settings"),
