@@ -7,7 +7,9 @@ CREATE TABLE wire_cursors (
     sequence          bigint NOT NULL DEFAULT 0, -- last transaction the inbox has
     hash              text NOT NULL DEFAULT repeat('0', 64), -- its hash, hex
     telemetry_epoch   bigint NOT NULL DEFAULT 0, -- epoch of the segments
-    telemetry_segment bigint NOT NULL DEFAULT 0 -- last segment
+    telemetry_segment bigint NOT NULL DEFAULT 0, -- last segment
+    pruned_epoch      bigint NOT NULL DEFAULT 0, -- the inbox no longer has anything up to here
+    pruned_sequence   bigint NOT NULL DEFAULT 0 -- sequence in that epoch
 );
 SELECT sent_protect('wire_cursors');
 
@@ -31,6 +33,7 @@ CREATE TABLE inbox (
     epoch           bigint NOT NULL, -- epoch
     sequence        bigint NOT NULL, -- gapless
     hash            text NOT NULL, -- its hash, hex
+    origin          text, -- the hash it was first sealed with, when it was sealed again since
     action          text NOT NULL, -- what it did
     made_at         bigint NOT NULL, -- when, by the box's clock, µs
     header          text NOT NULL, -- all of the transaction but its changes, as JSON
@@ -39,6 +42,17 @@ CREATE TABLE inbox (
     PRIMARY KEY (box_id, epoch, sequence)
 );
 SELECT sent_protect('inbox');
+
+-- What a restored box has lost: the transactions it is given back under its newest epoch.
+CREATE TABLE box_lost (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    epoch           bigint NOT NULL, -- the epoch that began with it
+    lost_epoch      bigint NOT NULL, -- where the transaction is in the inbox
+    lost_sequence   bigint NOT NULL, -- sequence in that epoch
+    PRIMARY KEY (box_id, epoch, lost_epoch, lost_sequence)
+);
+SELECT sent_protect('box_lost');
 
 -- How far each box's inbox is projected. Its row lock makes one replica at a time project a box.
 CREATE TABLE projections (
@@ -166,8 +180,6 @@ BEGIN
             PERFORM sent_answer(organization, edit ->> 't', row_key);
             CONTINUE;
         END IF;
-        touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
-            AND NOT sent_is_alone(organization, box);
         cause := CASE
             WHEN sync_class = 'proposal' THEN 'needs a decision'
             WHEN present.version IS NULL OR base >= present.version THEN NULL

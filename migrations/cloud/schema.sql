@@ -247,6 +247,8 @@ CREATE TABLE wire_cursors (
     hash              text NOT NULL,   -- its hash, hex
     telemetry_epoch   bigint NOT NULL, -- epoch of the segments
     telemetry_segment bigint NOT NULL, -- last segment
+    pruned_epoch      bigint NOT NULL, -- the inbox no longer has anything up to here
+    pruned_sequence   bigint NOT NULL, -- sequence in that epoch
     PRIMARY KEY (box_id)
 );
 
@@ -270,12 +272,23 @@ CREATE TABLE inbox (
     epoch           bigint NOT NULL, -- epoch
     sequence        bigint NOT NULL, -- gapless
     hash            text NOT NULL,   -- its hash, hex
+    origin          text,            -- the hash it was first sealed with, when it was sealed again since
     action          text NOT NULL,   -- what it did
     made_at         bigint NOT NULL, -- when, by the box's clock, µs
     header          text NOT NULL,   -- all of the transaction but its changes, as JSON
     changes         text NOT NULL,   -- its changes, byte for byte
     received_at     bigint NOT NULL, -- µs
     PRIMARY KEY (box_id, epoch, sequence)
+);
+
+-- What a restored box has lost: the transactions it is given back under its newest epoch.
+CREATE TABLE box_lost (
+    organization_id uuid NOT NULL,   -- whose
+    box_id          uuid NOT NULL,   -- box
+    epoch           bigint NOT NULL, -- the epoch that began with it
+    lost_epoch      bigint NOT NULL, -- where the transaction is in the inbox
+    lost_sequence   bigint NOT NULL, -- sequence in that epoch
+    PRIMARY KEY (box_id, epoch, lost_epoch, lost_sequence)
 );
 
 -- How far each box's inbox is projected. Its row lock makes one replica at a time project a box.

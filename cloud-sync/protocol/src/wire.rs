@@ -44,6 +44,8 @@ pub mod code {
     pub const OLD_EPOCH: &str = "old_epoch";
     /// 409: the cloud was not told of this epoch.
     pub const UNKNOWN_EPOCH: &str = "unknown_epoch";
+    /// 409: the box was restored to a point before what the cloud keeps.
+    pub const TOO_OLD: &str = "too_old";
     /// 403: the box's certificate was revoked.
     pub const BOX_REVOKED: &str = "box_revoked";
     /// 403: the claim is unknown, used or ended.

@@ -9,14 +9,18 @@ use axum::extract::State;
 use bytes::{BufMut, BytesMut};
 use http::HeaderMap;
 use sent_protocol::{
-    HEADER_EPOCH, HEADER_SEGMENT, TelemetryCursor, TelemetryRefusal, code,
+    HEADER_EPOCH, HEADER_SEGMENT, TelemetryCursor, code,
+    cursor::{SegmentVerdict, judge_segment},
     telemetry::{self, Gap, Point, Segment, SegmentError, SeriesDefinition},
 };
 
-use super::caller::{Answer, Caller, Whole, number, off_thread};
+use super::{
+    caller::{Answer, Caller, Whole, number, off_thread},
+    transactions::lock_cursor,
+};
 use crate::{
     Cloud,
-    db::{Tx, to_i64, to_u64},
+    db::{Tx, to_i64},
     error::{Fault, Result},
     text,
 };
@@ -44,40 +48,25 @@ pub async fn receive(
     })
     .await?;
     let mut tx = caller.begin(&cloud).await?;
-    let row = sqlx::query!(
-        "SELECT epoch, telemetry_epoch, telemetry_segment FROM wire_cursors WHERE box_id = $1 FOR UPDATE",
-        caller.box_id
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    let at = TelemetryCursor { epoch: to_u64(row.telemetry_epoch), segment: to_u64(row.telemetry_segment) };
-    let refuse = |code: &str, message: String| {
-        Fault::TelemetryRefused(TelemetryRefusal { code: code.to_owned(), message, cursor: at })
+    let cursor = lock_cursor(&mut tx, caller.box_id).await?;
+    let after = match judge_segment(&cursor, came.epoch, came.segment) {
+        SegmentVerdict::Accept(after) => after,
+        SegmentVerdict::Known => return Ok(Answer(cursor.telemetry)),
+        SegmentVerdict::Refuse(refusal) => return Err(Fault::TelemetryRefused(refusal)),
     };
-    if came.epoch < at.epoch {
-        return Err(refuse(code::OLD_EPOCH, format!("the cloud stands in epoch {}", at.epoch)));
-    }
-    if came.epoch > at.epoch {
-        return Err(refuse(code::UNKNOWN_EPOCH, format!("the cloud stands in epoch {}", at.epoch)));
-    }
-    if came.segment <= at.segment {
-        return Ok(Answer(at));
-    }
-    if came.segment != at.segment + 1 {
-        return Err(refuse(code::GAP, format!("segment {} follows {}", came.segment, at.segment)));
-    }
     let keys = define(&mut tx, &caller, &segment).await?;
     note_gaps(&mut tx, &caller, &segment.gaps).await?;
     store(&mut tx, &cloud, segment.points, keys).await?;
     sqlx::query!(
-        "UPDATE wire_cursors SET telemetry_segment = $2 WHERE box_id = $1",
+        "UPDATE wire_cursors SET telemetry_epoch = $2, telemetry_segment = $3 WHERE box_id = $1",
         caller.box_id,
-        to_i64(came.segment)?
+        to_i64(after.epoch)?,
+        to_i64(after.segment)?
     )
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(Answer(came))
+    Ok(Answer(after))
 }
 
 fn fault(error: SegmentError) -> Fault {

@@ -1,14 +1,17 @@
 //! Business rows into the inbox.
 //!
-//! One PostgreSQL transaction: the box's cursor row is locked, what is there already is skipped, a gap, a fork or another
-//! epoch is refused with the cursor, the chain is verified, the rest is appended in one statement, the cursor moves. What
-//! the changes mean is the projector's matter: a transaction that cannot be projected is accepted all the same.
+//! One PostgreSQL transaction: the box's cursor row is locked, `sent_protocol::cursor::judge_batch` verifies the chain and
+//! says what is new or why nothing is taken, what is new is appended in one statement, the cursor moves. What the changes
+//! mean is the projector's matter: a transaction that cannot be projected is accepted all the same.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use http::StatusCode;
-use sent_protocol::{Batch, Cursor, Head, Refusal, TelemetryCursor, Transaction, chain::BrokenLink, code};
+use sent_protocol::{
+    Batch, Cursor, Refusal, TelemetryCursor, Transaction,
+    cursor::{BatchVerdict, judge_batch},
+};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -23,12 +26,6 @@ use crate::{
 /// `POST /wire/v1/transactions`.
 pub async fn receive(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Whole) -> Result<Answer<Cursor>, Fault> {
     let batch: Batch = body.json().await?;
-    let mut tx = caller.begin(&cloud).await?;
-    let cursor = lock_cursor(&mut tx, caller.box_id).await?;
-    if batch.epoch != cursor.epoch {
-        let code = if batch.epoch < cursor.epoch { code::OLD_EPOCH } else { code::UNKNOWN_EPOCH };
-        return Err(refuse(code, format!("the cloud stands in epoch {}", cursor.epoch), cursor));
-    }
     if let Some(stranger) = batch.transactions.iter().find(|t| t.organization_id != caller.organization) {
         return Err(Fault::new(
             StatusCode::FORBIDDEN,
@@ -36,23 +33,18 @@ pub async fn receive(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Whol
             format!("transaction {} belongs to another organisation than this box", stranger.sequence),
         ));
     }
-    let known = batch.transactions.iter().take_while(|t| t.sequence <= cursor.sequence).count();
-    if let Some(last) = known.checked_sub(1).map(|i| &batch.transactions[i])
-        && !is_ours(&mut tx, caller.box_id, &cursor, last).await?
-    {
-        return Err(refuse(code::FORK, format!("transaction {} is not the one the cloud has", last.sequence), cursor));
-    }
+    let mut tx = caller.begin(&cloud).await?;
+    let cursor = lock_cursor(&mut tx, caller.box_id).await?;
     let box_id = caller.box_id;
-    let checked = off_thread(move || {
-        let mut transactions = batch.transactions;
-        let new = transactions.split_off(known);
-        let head = verify(&transactions, &new, box_id, cursor)?;
-        Ok((Rows::of(&new)?, new.last().map(|t| t.at), head))
+    let judged = off_thread(move || match judge_batch(box_id, &cursor, &batch) {
+        BatchVerdict::Accept { from, head } => {
+            let new = &batch.transactions[from..];
+            Ok(Some((Rows::of(new)?, new.last().map(|t| t.at), head)))
+        }
+        BatchVerdict::Known => Ok(None),
+        BatchVerdict::Refuse(refusal) => Err(Fault::Refused(refusal)),
     });
-    let (rows, made_at, head) = checked.await?;
-    if rows.sequence.is_empty() {
-        return Ok(Answer(cursor));
-    }
+    let Some((rows, made_at, head)) = judged.await? else { return Ok(Answer(cursor)) };
     let now = cloud.clock.now();
     append(&mut tx, &caller, head.epoch, &rows, now.0).await?;
     sqlx::query!(
@@ -93,46 +85,12 @@ pub fn refuse(code: &str, message: String, cursor: Cursor) -> Fault {
     Fault::Refused(Refusal { code: code.to_owned(), message, cursor })
 }
 
-/// Whether a transaction that should be known is the one the inbox has.
-async fn is_ours(tx: &mut Tx, box_id: Uuid, cursor: &Cursor, last: &Transaction) -> Result<bool> {
-    if last.sequence == cursor.sequence {
-        return Ok(last.hash == cursor.hash);
-    }
-    let hash = sqlx::query_scalar!(
-        "SELECT hash FROM inbox WHERE box_id = $1 AND epoch = $2 AND sequence = $3",
-        box_id,
-        to_i64(cursor.epoch)?,
-        to_i64(last.sequence)?
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    // Past its retention nothing is left to compare with; the chain behind it still is.
-    Ok(hash.is_none_or(|hash| hash == last.hash.to_string()))
-}
-
-/// Verifies the links among what is skipped, and from the cursor to the end of what is new.
-fn verify(known: &[Transaction], new: &[Transaction], box_id: Uuid, cursor: Cursor) -> Result<Head, Fault> {
-    for pair in known.windows(2) {
-        if pair[1].previous_hash != pair[0].hash || pair[1].sequence != pair[0].sequence + 1 {
-            return Err(refuse(code::FORK, "the batch does not hang together".to_owned(), cursor));
-        }
-    }
-    let mut head = cursor.head();
-    for transaction in new {
-        head = transaction.follow(box_id, head).map_err(|broken| match broken {
-            BrokenLink::Sequence { .. } => refuse(code::GAP, broken.to_string(), cursor),
-            BrokenLink::Fork { .. } => refuse(code::FORK, broken.to_string(), cursor),
-            BrokenLink::Content { .. } => Fault::malformed(broken),
-        })?;
-    }
-    Ok(head)
-}
-
 /// A batch in columns, as UNNEST takes it.
 #[derive(Default)]
 struct Rows {
     sequence: Vec<i64>,
     hash: Vec<String>,
+    origin: Vec<Option<String>>,
     action: Vec<String>,
     made_at: Vec<i64>,
     header: Vec<String>,
@@ -145,6 +103,7 @@ impl Rows {
         for t in transactions {
             rows.sequence.push(to_i64(t.sequence)?);
             rows.hash.push(t.hash.to_string());
+            rows.origin.push(t.origin.map(|origin| origin.to_string()));
             rows.action.push(text::line(&t.action));
             rows.made_at.push(t.at);
             rows.header.push(header(t)?);
@@ -169,14 +128,16 @@ pub fn restore(header: &str, changes: String) -> Result<Transaction> {
 
 async fn append(tx: &mut Tx, caller: &Caller, epoch: u64, rows: &Rows, now: i64) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO inbox (organization_id, box_id, epoch, received_at, sequence, hash, action, made_at, header, changes)
-         SELECT $1, $2, $3, $4, r.* FROM unnest($5::bigint[], $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[]) AS r",
+        "INSERT INTO inbox (organization_id, box_id, epoch, received_at, sequence, hash, origin, action, made_at, header, changes)
+         SELECT $1, $2, $3, $4, r.*
+         FROM unnest($5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::text[]) AS r",
         caller.organization,
         caller.box_id,
         to_i64(epoch)?,
         now,
         &rows.sequence,
         &rows.hash,
+        &rows.origin as &[Option<String>],
         &rows.action,
         &rows.made_at,
         &rows.header,

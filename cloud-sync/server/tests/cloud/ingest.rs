@@ -79,8 +79,7 @@ async fn gaps_forks_and_other_epochs_are_refused_with_the_cursor() {
     // Another content under the same hash.
     let mut forged = third.clone();
     forged.actor = "somebody else".into();
-    let answer = made.send(vec![forged]).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "malformed"));
+    expect(made.send(vec![forged]).await, "fork", 2);
     // Epochs nobody told of, and ones that are over.
     let batch = |epoch| Batch { epoch, transactions: vec![third.clone()] };
     expect(made.post(path::TRANSACTIONS, &batch(2)).await, "unknown_epoch", 2);
@@ -127,6 +126,10 @@ async fn a_restored_box_gets_back_what_it_lost() {
     let foreign = EpochStart { epoch: 3, hash: Hash::of(b"another"), ..other };
     let answer = made.post(path::EPOCH, &foreign).await;
     assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "fork"));
+    // A point the cloud knows nothing of is no point to go on from.
+    let nowhere = EpochStart { epoch: 3, previous_sequence: 5_000, ..other };
+    let answer = made.post(path::EPOCH, &nowhere).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "gap"));
     // What was given back goes up again under the new epoch and counts once.
     made.head = sent_protocol::Head::start(2);
     for transaction in &mut lost {
@@ -139,6 +142,41 @@ async fn a_restored_box_gets_back_what_it_lost() {
     let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
     assert_eq!(detail["epochs"][0]["given_back"], 1_200);
     assert_eq!(detail["row"]["behind"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_restored_twice_gets_each_transaction_once() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let first: Vec<_> = (0..5).map(|_| made.seal("a", &json!([]))).collect();
+    assert_eq!(made.send(first.clone()).await.status, StatusCode::OK);
+    let restored = |epoch, token| EpochStart {
+        epoch,
+        previous_epoch: 1,
+        previous_sequence: 3,
+        hash: first[2].hash,
+        token: Uuid::from_u128(token),
+        after: None,
+    };
+    let answer: EpochAnswer = made.post(path::EPOCH, &restored(2, 1)).await.json();
+    assert_eq!(answer.lost, first[3..]);
+    made.head = sent_protocol::Head::start(2);
+    let mut second = answer.lost;
+    for transaction in &mut second {
+        made.head = transaction.reseal(made.id, made.head);
+    }
+    second.push(made.seal("b", &json!([])));
+    assert_eq!(made.send(second.clone()).await.status, StatusCode::OK);
+    // Out of the same backup once more: epoch 2 is no part of that past, and its copies are what epoch 1 has already.
+    let answer: EpochAnswer = made.post(path::EPOCH, &restored(3, 2)).await.json();
+    assert_eq!(answer.lost, [first[3].clone(), first[4].clone(), second[2].clone()]);
+    let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
+    assert_eq!(detail["epochs"][0]["given_back"], 3);
+    // To the end of epoch 2: it holds all but what epoch 2 itself never had.
+    let end = EpochStart { epoch: 4, previous_epoch: 2, previous_sequence: 3, hash: made.head.hash, ..restored(4, 3) };
+    let answer: EpochAnswer = made.post(path::EPOCH, &end).await.json();
+    assert_eq!(answer.lost, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
