@@ -54,6 +54,17 @@ CREATE TABLE box_lost (
 );
 SELECT sent_protect('box_lost');
 
+-- Tables of boxes that are newer than this cloud: their changes wait in the inbox until the table is declared.
+CREATE TABLE unknown_tables (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL REFERENCES boxes (id) ON DELETE CASCADE, -- box
+    table_name      text NOT NULL, -- table
+    epoch           bigint NOT NULL, -- the first transaction that names it
+    sequence        bigint NOT NULL, -- its sequence
+    PRIMARY KEY (box_id, table_name)
+);
+SELECT sent_protect('unknown_tables');
+
 -- How far each box's inbox is projected. Its row lock makes one replica at a time project a box.
 CREATE TABLE projections (
     organization_id uuid NOT NULL, -- whose
@@ -198,8 +209,8 @@ BEGIN
         IF cause IS NOT NULL THEN
             INSERT INTO proposals (organization_id, box_id, epoch, sequence, ordinal, table_name, key, op, proposed,
                                    base_version, cause, at)
-            VALUES (organization, box, from_epoch, from_sequence, place, edit ->> 't', row_key, edit ->> 'o',
-                    edit -> 'n', base, cause, moment)
+            VALUES (organization, box, from_epoch, from_sequence, coalesce((edit ->> 'i')::bigint, place), edit ->> 't',
+                    row_key, edit ->> 'o', edit -> 'n', base, cause, moment)
             ON CONFLICT (box_id, epoch, sequence, ordinal) DO NOTHING;
         END IF;
     END LOOP;

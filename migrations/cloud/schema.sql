@@ -291,6 +291,16 @@ CREATE TABLE box_lost (
     PRIMARY KEY (box_id, epoch, lost_epoch, lost_sequence)
 );
 
+-- Tables of boxes that are newer than this cloud: their changes wait in the inbox until the table is declared.
+CREATE TABLE unknown_tables (
+    organization_id uuid NOT NULL,   -- whose
+    box_id          uuid NOT NULL,   -- box
+    table_name      text NOT NULL,   -- table
+    epoch           bigint NOT NULL, -- the first transaction that names it
+    sequence        bigint NOT NULL, -- its sequence
+    PRIMARY KEY (box_id, table_name)
+);
+
 -- How far each box's inbox is projected. Its row lock makes one replica at a time project a box.
 CREATE TABLE projections (
     organization_id uuid NOT NULL,   -- whose

@@ -30,6 +30,8 @@ pub struct Known {
     pub quarantined: i64,
     /// Its proposals that wait for somebody.
     pub proposals: i64,
+    /// Tables it has and this cloud does not know.
+    pub unknown_tables: i64,
 }
 
 /// A judgement.
@@ -105,6 +107,9 @@ fn decide(known: &Known, offline_after: i64, now: i64) -> (Level, String, Option
     match &known.reported {
         Some((level @ (Level::Warn | Level::Bad), cause)) => (*level, format!("box: {cause}"), None),
         _ if known.proposals > 0 => (Level::Warn, format!("proposals: {} to decide", known.proposals), None),
+        _ if known.unknown_tables > 0 => {
+            (Level::Warn, "newer: it keeps tables that this cloud does not know; update the cloud".to_owned(), None)
+        }
         _ => (Level::Ok, "well".to_owned(), None),
     }
 }
@@ -119,7 +124,8 @@ pub async fn refresh(tx: &mut Tx, fleet: &Fleet, now: Timestamp, boxes: &[Uuid])
         "SELECT b.id, b.organization_id, b.enrolled_at, b.revoked_at, s.last_seen, s.presence, s.presence_at,
                 s.reported_level, s.reported_cause, s.status_level, s.status_cause, s.status_since,
                 (SELECT count(*) FROM quarantine q WHERE q.box_id = b.id AND q.state = 'open') AS \"quarantined!\",
-                (SELECT count(*) FROM proposals p WHERE p.box_id = b.id AND p.state = 'open') AS \"proposals!\"
+                (SELECT count(*) FROM proposals p WHERE p.box_id = b.id AND p.state = 'open') AS \"proposals!\",
+                (SELECT count(*) FROM unknown_tables u WHERE u.box_id = b.id) AS \"unknown_tables!\"
          FROM boxes b JOIN box_states s ON s.box_id = b.id
          WHERE b.id = ANY ($1)",
         boxes
@@ -137,6 +143,7 @@ pub async fn refresh(tx: &mut Tx, fleet: &Fleet, now: Timestamp, boxes: &[Uuid])
             reported: row.reported_level.map(|l| (level_of(&l), row.reported_cause.unwrap_or_default())),
             quarantined: row.quarantined,
             proposals: row.proposals,
+            unknown_tables: row.unknown_tables,
         };
         let before = Status { level: level_of(&row.status_level), cause: row.status_cause, since: row.status_since };
         let after = judge(&known, &before, offline_after, now.0);
@@ -195,6 +202,7 @@ mod tests {
         let back = Known { last_seen: Some(NOW - 10_000_000), ..lost };
         assert_eq!(judged(&back), (Level::Ok, "well".into()));
         assert_eq!(judged(&Known { quarantined: 2, ..well() }), (Level::Warn, "quarantine".into()));
+        assert_eq!(judged(&Known { unknown_tables: 1, ..well() }), (Level::Warn, "newer".into()));
         let ill = Known { reported: Some((Level::Bad, "disk full".into())), ..well() };
         assert_eq!(judge(&ill, &before(), LIMIT, NOW).cause, "box: disk full");
         assert_eq!(judged(&Known { revoked_at: Some(1), ..ill }), (Level::Bad, "revoked".into()));
@@ -209,11 +217,22 @@ mod tests {
             time,
             proptest::option::of((any::<bool>(), NOW - 10 * LIMIT..NOW)),
             proptest::option::of((level, "[a-z: ]{0,9}")),
-            (0i64..3, 0i64..3),
+            (0i64..3, 0i64..3, 0i64..3),
         )
-            .prop_map(|(enrolled, revoked_at, last_seen, presence, reported, (quarantined, proposals))| {
-                Known { enrolled, revoked_at, last_seen, presence, reported, quarantined, proposals }
-            })
+            .prop_map(
+                |(enrolled, revoked_at, last_seen, presence, reported, (quarantined, proposals, unknown_tables))| {
+                    Known {
+                        enrolled,
+                        revoked_at,
+                        last_seen,
+                        presence,
+                        reported,
+                        quarantined,
+                        proposals,
+                        unknown_tables,
+                    }
+                },
+            )
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use sent_protocol::{Change, Op};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// A row's key as text, columns in declared order.
@@ -43,9 +44,9 @@ pub enum End {
 /// Changes that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    /// A box newer than this cloud.
-    #[error("this cloud does not know the table {0}; update the cloud, then retry")]
-    UnknownTable(String),
+    /// A name no table can have.
+    #[error("{0:?} is no name of a table")]
+    NoTable(String),
     /// A key column is missing.
     #[error("a change of {table} does not name its key column {column}")]
     NoKey {
@@ -62,27 +63,55 @@ pub struct Fold {
     /// By table, rows in the order they were first touched.
     pub rows: BTreeMap<String, IndexMap<Key, End>>,
     /// Edits of cloud-owned rows: place of their transaction in the batch, and the edits.
-    pub proposals: Vec<(usize, Vec<Change>)>,
+    pub proposals: Vec<(usize, Vec<Edit>)>,
+    /// Tables of a newer box, each with the place of the first transaction that names it. Their changes are left out: they
+    /// stay in the inbox until the cloud knows the table.
+    pub unknown: BTreeMap<String, usize>,
 }
+
+/// An edit of a row the cloud owns.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Edit {
+    /// Its place among all changes of its transaction, from 1: the same whichever of them are folded.
+    #[serde(rename = "i")]
+    pub ordinal: usize,
+    /// The edit.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// Bytes of the longest name PostgreSQL gives a table (NAMEDATALEN - 1).
+const LONGEST_NAME: usize = 63;
 
 impl Fold {
     /// Adds the changes of one transaction, the `place`th of the batch.
     pub fn add(&mut self, tables: &Tables, place: usize, changes: Vec<Change>) -> Result<(), Misfit> {
         let mut edits = Vec::new();
-        for change in changes {
-            let table = tables.get(&change.table).ok_or_else(|| Misfit::UnknownTable(change.table.clone()))?;
+        for (ordinal, change) in (1..).zip(changes) {
+            let Some(table) = tables.get(&change.table) else {
+                self.leave_out(place, change.table)?;
+                continue;
+            };
             let key = key_of(table, &change)?;
             if table.is_up {
                 let rows = self.rows.entry(change.table.clone()).or_default();
                 let end = end(table, rows.get(&key), change);
                 rows.insert(key, end);
             } else {
-                edits.push(change);
+                edits.push(Edit { ordinal, change });
             }
         }
         if !edits.is_empty() {
             self.proposals.push((place, edits));
         }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, place: usize, table: String) -> Result<(), Misfit> {
+        if table.is_empty() || table.len() > LONGEST_NAME || table.contains('\0') {
+            return Err(Misfit::NoTable(table));
+        }
+        self.unknown.entry(table).or_insert(place);
         Ok(())
     }
 
@@ -195,7 +224,13 @@ mod tests {
     fn strangers_are_named() {
         let mut stray = change(Op::Insert, 1, &[]);
         stray.table = "y".into();
-        assert_eq!(Fold::default().add(&tables(), 0, vec![stray]), Err(Misfit::UnknownTable("y".into())));
+        let mut fold = Fold::default();
+        fold.add(&tables(), 3, vec![change(Op::Insert, 1, &[("a", 1)]), stray.clone()]).unwrap();
+        fold.add(&tables(), 4, vec![stray.clone()]).unwrap();
+        assert_eq!((fold.rows["x"].len(), fold.rows.len()), (1, 1), "what is known is taken");
+        assert_eq!(fold.unknown, [("y".to_owned(), 3)].into());
+        stray.table = "y".repeat(64);
+        assert!(matches!(Fold::default().add(&tables(), 0, vec![stray]), Err(Misfit::NoTable(_))));
         let mut keyless = change(Op::Insert, 1, &[]);
         keyless.key.clear();
         assert!(matches!(Fold::default().add(&tables(), 0, vec![keyless]), Err(Misfit::NoKey { .. })));

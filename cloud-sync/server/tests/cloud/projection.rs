@@ -24,7 +24,7 @@ async fn a_poison_transaction_waits_aside_and_the_queue_goes_on() {
             sealed.push(made.seal("pulse.check.create", &json!([check(7, "router", &json!("often"))])));
         }
         if n == 30 {
-            sealed.push(made.seal("x", &json!([{ "t": "table_of_a_newer_box", "o": "i", "k": { "id": 1 }, "n": {} }])));
+            sealed.push(made.seal("x", &json!([{ "t": "silences", "o": "i", "k": { "id": Uuid::nil() }, "n": {} }])));
         }
     }
     let mend = json!([{ "t": "checks", "o": "u", "k": { "id": Uuid::from_u128(7) }, "n": { "interval": 60 }, "p": { "interval": "often" } }]);
@@ -36,7 +36,7 @@ async fn a_poison_transaction_waits_aside_and_the_queue_goes_on() {
     let page: Value = world.page.get("/api/fleet/quarantine?state=open").await;
     let items = page["items"].as_array().unwrap();
     assert_eq!(items.len(), 2);
-    assert!(items[0]["error"].as_str().unwrap().contains("table_of_a_newer_box"));
+    assert!(items[0]["error"].as_str().unwrap().contains("null value"));
     assert!(items[1]["error"].as_str().unwrap().contains("integer"), "{}", items[1]["error"]);
     assert_eq!(items[1]["changes"][0]["n"]["name"], "router");
     let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
@@ -182,4 +182,55 @@ async fn two_replicas_share_the_work_and_count_once() {
     let next = rows["next"].as_str().unwrap();
     let rest: Value = page.get(&format!("/api/fleet/entries?limit=500&after={next}")).await;
     assert_eq!(rest["items"].as_array().unwrap().len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_newer_than_its_cloud_keeps_the_queue_going() {
+    let world = World::new(false).await;
+    let cloud = &world.replica.cloud;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let gadget = |op: &str, id: u128, name: &str| {
+        let id = Uuid::from_u128(id);
+        json!({ "t": "gadgets", "o": op, "k": { "id": id }, "n": { "id": id, "name": name } })
+    };
+    made.write("a", &json!([check(1, "one", &json!(30))])).await;
+    made.write("b", &json!([gadget("i", 1, "first"), check(2, "two", &json!(30)), gadget("i", 2, "second")])).await;
+    world.replica.project().await;
+    made.write("c", &json!([gadget("u", 2, "changed"), check(3, "three", &json!(30))])).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM checks").await, 3, "what is known is there");
+    assert_eq!(world.postgres.count("SELECT count(*) FROM quarantine").await, 0);
+    sent_cloud::tasks::look(cloud).await.unwrap();
+    let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
+    assert!(detail["row"]["status"]["cause"].as_str().unwrap().starts_with("newer:"), "{detail}");
+    // The cloud is updated.
+    let mut owner = world.postgres.owner().await;
+    for statement in [
+        "CREATE TABLE gadgets (organization_id uuid NOT NULL, box_id uuid NOT NULL, received_at bigint NOT NULL,
+             id uuid NOT NULL, name text NOT NULL, PRIMARY KEY (box_id, id))",
+        "SELECT sent_declare('gadgets', 'up', '{id}')",
+    ] {
+        sqlx::query(statement).execute(&mut owner).await.unwrap();
+    }
+    world.replica.project().await;
+    let names: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM gadgets ORDER BY id").fetch_all(&mut owner).await.unwrap();
+    assert_eq!(names, ["first", "changed"]);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM unknown_tables").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_the_schema_is_nobodys_transaction() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    made.write("a", &json!([check(1, "one", &json!(30))])).await;
+    let mut owner = world.postgres.owner().await;
+    sqlx::query("REVOKE INSERT ON checks FROM sent_app").execute(&mut owner).await.unwrap();
+    assert!(sent_cloud::projector::round(&world.replica.cloud).await.is_err());
+    assert_eq!(world.postgres.count("SELECT count(*) FROM quarantine").await, 0);
+    sqlx::query("GRANT INSERT ON checks TO sent_app").execute(&mut owner).await.unwrap();
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM checks").await, 1);
 }

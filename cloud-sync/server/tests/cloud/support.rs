@@ -227,7 +227,7 @@ impl Replica {
 
     /// Projects until nothing is left.
     pub async fn project(&self) {
-        while sent_cloud::projector::round(&self.cloud).await.unwrap() {}
+        sent_cloud::projector::run_dry(&self.cloud).await.unwrap();
     }
 }
 
