@@ -12,6 +12,7 @@
 mod apply;
 mod fold;
 mod later;
+mod prune;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,10 +24,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use fold::{Edit, End, Fold, Misfit, Table, Tables};
+pub use prune::prune;
 
 use crate::{
     Cloud,
-    db::{self, Db, Tenancy, Tx},
+    db::{self, Tenancy, Tx},
     error::{Error, Result},
     fleet, live,
 };
@@ -338,20 +340,4 @@ pub async fn retry(
         }
         Err(error) => Err(error),
     }
-}
-
-/// Removes what is past its retention: projected, and not waiting in quarantine.
-pub async fn prune(db: &Db, days: u32, now: Timestamp) -> Result<u64> {
-    let mut tx = db.begin(Tenancy::All).await?;
-    let before = now.plus_seconds(-i64::from(days) * 86_400);
-    let pruned = sqlx::query!(
-        "DELETE FROM inbox i USING projections p
-         WHERE p.box_id = i.box_id AND (i.epoch, i.sequence) <= (p.epoch, p.sequence) AND i.received_at < $1
-           AND NOT EXISTS (SELECT FROM quarantine q WHERE q.box_id = i.box_id AND q.state = 'open')",
-        before.0
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(pruned.rows_affected())
 }

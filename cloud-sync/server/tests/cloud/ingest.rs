@@ -180,6 +180,42 @@ async fn whoever_is_restored_twice_gets_each_transaction_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backup_older_than_the_inbox_is_told_so() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let sealed: Vec<_> = (0..10).map(|_| made.seal("a", &json!([]))).collect();
+    assert_eq!(made.send(sealed.clone()).await.status, StatusCode::OK);
+    world.replica.project().await;
+    let mut owner = world.postgres.owner().await;
+    sqlx::query("UPDATE inbox SET received_at = received_at - 9000000000000 WHERE sequence <= 6")
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let cloud = &world.replica.cloud;
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 90, cloud.clock.now()).await.unwrap(), 6);
+    let restored = |sequence: u64| EpochStart {
+        epoch: 2,
+        previous_epoch: 1,
+        previous_sequence: sequence,
+        hash: sealed[sequence as usize - 1].hash,
+        token: Uuid::from_u128(u128::from(sequence)),
+        after: None,
+    };
+    let answer = made.post(path::EPOCH, &restored(4)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::CONFLICT, "too_old"));
+    let refusal: Refusal = answer.json();
+    assert!(refusal.message.contains("90 days"), "{}", refusal.message);
+    assert_eq!(made.get(path::CURSOR).await.json::<Cursor>().epoch, 1, "nothing has changed");
+    let answer: EpochAnswer = made.post(path::EPOCH, &restored(7)).await.json();
+    assert_eq!(answer.lost, sealed[7..]);
+    // What is being given back is not pruned under the box's hands.
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, cloud.clock.now().plus_seconds(1)).await.unwrap(), 1);
+    let again: EpochAnswer = made.post(path::EPOCH, &restored(7)).await.json();
+    assert_eq!(again.lost, sealed[7..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_bodies_get_clear_errors_and_leave_nothing() {
     let world = World::new(false).await;
     let customer = world.customer("Northwind").await;

@@ -204,6 +204,10 @@ async fn a_box_newer_than_its_cloud_keeps_the_queue_going() {
     sent_cloud::tasks::look(cloud).await.unwrap();
     let detail: Value = world.page.get(&format!("/api/fleet/boxes/{}", made.id)).await;
     assert!(detail["row"]["status"]["cause"].as_str().unwrap().starts_with("newer:"), "{detail}");
+    // What waits is kept, whatever the retention is; what lies before it is not.
+    let later = cloud.clock.now().plus_seconds(1);
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, later).await.unwrap(), 1);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM inbox").await, 2);
     // The cloud is updated.
     let mut owner = world.postgres.owner().await;
     for statement in [
@@ -218,6 +222,7 @@ async fn a_box_newer_than_its_cloud_keeps_the_queue_going() {
         sqlx::query_scalar("SELECT name FROM gadgets ORDER BY id").fetch_all(&mut owner).await.unwrap();
     assert_eq!(names, ["first", "changed"]);
     assert_eq!(world.postgres.count("SELECT count(*) FROM unknown_tables").await, 0);
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, later).await.unwrap(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,4 +238,27 @@ async fn a_fault_of_the_schema_is_nobodys_transaction() {
     sqlx::query("GRANT INSERT ON checks TO sent_app").execute(&mut owner).await.unwrap();
     world.replica.project().await;
     assert_eq!(world.postgres.count("SELECT count(*) FROM checks").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_transaction_keeps_what_came_after_it_and_nothing_else() {
+    let world = World::new(false).await;
+    let cloud = &world.replica.cloud;
+    let customer = world.customer("Northwind").await;
+    let mut stuck = world.enrolled(&customer, "stuck").await;
+    let mut well = world.enrolled(&customer, "well").await;
+    for n in 1..=10 {
+        let interval = if n == 6 { json!("often") } else { json!(30) };
+        stuck.write("a", &json!([check(n, "x", &interval)])).await;
+        well.write("a", &json!([check(n, "x", &json!(30))])).await;
+    }
+    let later = cloud.clock.now().plus_seconds(1);
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, later).await.unwrap(), 0, "not before it is projected");
+    world.replica.project().await;
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, later).await.unwrap(), 5 + 10);
+    assert_eq!(world.postgres.count("SELECT min(sequence) FROM inbox").await, 6);
+    let id = world.postgres.count("SELECT id FROM quarantine").await;
+    let why = json!({ "reason": "a trial" });
+    world.page.post::<Value>(&format!("/api/fleet/quarantine/{id}/skip"), &why).await;
+    assert_eq!(sent_cloud::projector::prune(&cloud.db, 0, later).await.unwrap(), 5);
 }
