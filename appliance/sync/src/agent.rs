@@ -1,6 +1,6 @@
 //! The task that talks to the cloud: asks the machine what to do, does it, and tells the machine what came of it.
 use crate::{
-    Handlers, Host, Identity, Ledger, LedgerError, LedgerState, Spool,
+    Handlers, Host, Identity, Ledger, LedgerError, LedgerState, Segment, Spool,
     commands::Runner,
     doorbell,
     exchange::{Exchange, Outcome},
@@ -122,6 +122,8 @@ pub struct Agent<L: Ledger, S: Spool> {
     telemetry_sent: Option<Micros>,
     /// Points that wait, at the beginning of this turn.
     telemetry_waiting: Option<u64>,
+    /// The segment behind the one that was sent last, encoded.
+    ahead: Option<Vec<u8>>,
     /// Cloud's clock less ours, and when it was first noticed.
     skew: Option<(Micros, Micros)>,
     /// What the last report said of commands.
@@ -175,6 +177,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             segments: TelemetryCursor::default(),
             telemetry_sent: None,
             telemetry_waiting: None,
+            ahead: None,
             skew: None,
             reported: Vec::new(),
             report: false,
@@ -388,22 +391,21 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             self.segments = TelemetryCursor { epoch, segment: 0 };
         }
         let next = self.segments.segment + 1;
-        let segment = self
-            .on_spool(move |spool| {
-                spool.next(spool.under_way().unwrap_or(next), SEGMENT_POINTS).map(|s| (spool.under_way(), s))
-            })
-            .await
-            .map_err(local)?;
+        let ready = self.ahead.take();
+        let taken = self.on_spool(move |spool| take_segment(spool, next, ready)).await.map_err(local)?;
         self.telemetry_sent = Some(self.now());
-        let (Some(number), Some(segment)) = segment else {
+        let Some(Encoded { number, bytes, is_full }) = taken else {
             // Nothing waits after all.
             return Ok(Answer::Telemetry { cursor: self.segments, refused: None });
         };
-        let bytes = telemetry::encode(&segment.points, &segment.definitions, &segment.gaps)
-            .map_err(|e| Fault::Local(e.to_string()))?;
         let headers = [(HEADER_EPOCH, epoch.to_string()), (HEADER_SEGMENT, number.to_string())];
-        let outcome: Outcome<TelemetryCursor, TelemetryRefusal> =
-            self.exchange.post_bytes(path::TELEMETRY, &headers, bytes).await?;
+        let sending = self.exchange.post_bytes(path::TELEMETRY, &headers, bytes);
+        // Behind a full segment there is mostly another: it is read and encoded while this one travels.
+        let looking = async { if is_full { self.on_spool(look_ahead).await } else { Ok(None) } };
+        let (outcome, ahead): (Result<Outcome<TelemetryCursor, TelemetryRefusal>, _>, _) =
+            tokio::join!(sending, looking);
+        let outcome = outcome?;
+        self.ahead = ahead.map_err(local)?;
         Ok(match outcome {
             Outcome::Done(cursor) => Answer::Telemetry { cursor, refused: None },
             Outcome::Conflict(refusal) => Answer::Telemetry { cursor: refusal.cursor, refused: Some(refusal.code) },
@@ -558,6 +560,36 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             .await
             .map_err(|_| LedgerError("the telemetry spool broke off".into()))?
     }
+}
+
+/// A segment as it travels.
+struct Encoded {
+    number: u64,
+    bytes: Vec<u8>,
+    /// There is mostly another behind it.
+    is_full: bool,
+}
+
+/// The segment that is under way, the one that was made ready, or the next, which becomes number `next`.
+fn take_segment<S: Spool>(spool: &mut S, next: u64, ready: Option<Vec<u8>>) -> Result<Option<Encoded>, LedgerError> {
+    let pending = spool.under_way();
+    if let (None, Some(bytes)) = (pending, ready)
+        && spool.begin_ahead(next)?
+    {
+        return Ok(Some(Encoded { number: next, bytes, is_full: true }));
+    }
+    let number = pending.unwrap_or(next);
+    let Some(segment) = spool.next(number, SEGMENT_POINTS)? else { return Ok(None) };
+    let is_full = segment.points.len() as u64 >= SEGMENT_FULL;
+    Ok(Some(Encoded { number, bytes: encode(&segment)?, is_full }))
+}
+
+fn look_ahead<S: Spool>(spool: &mut S) -> Result<Option<Vec<u8>>, LedgerError> {
+    spool.look_ahead(SEGMENT_POINTS)?.as_ref().map(encode).transpose()
+}
+
+fn encode(segment: &Segment) -> Result<Vec<u8>, LedgerError> {
+    telemetry::encode(&segment.points, &segment.definitions, &segment.gaps).map_err(|e| LedgerError(e.to_string()))
 }
 
 fn local(error: LedgerError) -> Fault {

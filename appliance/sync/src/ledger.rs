@@ -87,6 +87,17 @@ pub trait Spool: Send + 'static {
     /// settled, also after a crash; what is handed out is durable.
     fn next(&mut self, number: u64, max_points: usize) -> Result<Option<Segment>, LedgerError>;
 
+    /// What will follow the segment under way once that has arrived, to be prepared meanwhile. A spool that cannot tell says
+    /// `None`.
+    fn look_ahead(&mut self, _max_points: usize) -> Result<Option<Segment>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Makes what [`look_ahead`](Self::look_ahead) gave segment `number`; whether it still can be.
+    fn begin_ahead(&mut self, _number: u64) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
+
     /// The cloud has the segment.
     fn acknowledge(&mut self, number: u64) -> Result<(), LedgerError>;
 

@@ -3,7 +3,7 @@ use crate::{Ledger, LedgerError, LedgerState, Spool};
 use sent_protocol::{Checkpoint, EpochStart, Hash, Head, Position, Transaction, Uuid, telemetry::Segment};
 use sent_store::{
     Committed, Store, StoreError,
-    spool::{self, CloudReader, SpoolError},
+    spool::{self, CloudReader, Shipment, SpoolError},
 };
 use std::sync::Arc;
 use tokio::sync::{Mutex, broadcast};
@@ -149,18 +149,25 @@ fn spooled(error: SpoolError) -> LedgerError {
     LedgerError(error.to_string())
 }
 
+fn segment(shipment: Shipment) -> Segment {
+    Segment { points: shipment.points.points().collect(), definitions: shipment.definitions, gaps: shipment.gaps }
+}
+
 impl Spool for StoreSpool {
     fn under_way(&self) -> Option<u64> {
         self.reader.under_way()
     }
 
     fn next(&mut self, number: u64, max_points: usize) -> Result<Option<Segment>, LedgerError> {
-        let shipment = self.reader.next(number, max_points).map_err(spooled)?;
-        Ok(shipment.map(|shipment| Segment {
-            points: shipment.points.points().collect(),
-            definitions: shipment.definitions,
-            gaps: shipment.gaps,
-        }))
+        Ok(self.reader.next(number, max_points).map_err(spooled)?.map(segment))
+    }
+
+    fn look_ahead(&mut self, max_points: usize) -> Result<Option<Segment>, LedgerError> {
+        Ok(self.reader.look_ahead(max_points).map_err(spooled)?.map(segment))
+    }
+
+    fn begin_ahead(&mut self, number: u64) -> Result<bool, LedgerError> {
+        self.reader.begin_ahead(number).map_err(spooled)
     }
 
     fn acknowledge(&mut self, number: u64) -> Result<(), LedgerError> {

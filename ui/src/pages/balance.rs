@@ -73,7 +73,8 @@ pub fn TrialBalance() -> Html {
     };
     let file = |kind: As| {
         let (shown, as_of) = (shown.clone(), as_of.clone());
-        let onclick = Callback::from(move |_: MouseEvent| save(&shown, &columns(), &format!("Trial balance {as_of}"), kind));
+        let onclick =
+            Callback::from(move |_: MouseEvent| save(&shown, &columns(), &format!("Trial balance {as_of}"), kind));
         html! { <Button {onclick}><Icon name="download" />{ kind.word() }</Button> }
     };
     let actions = html! { <>{ file(As::Csv) }{ file(As::Xlsx) }</> };

@@ -6,6 +6,9 @@
 //! dies in between, the cloud's own cursor decides: it has segment *n* ([`CloudReader::acknowledge`]), or it does not and
 //! is sent the same again.
 //!
+//! While a segment is on its way the next can be read already ([`CloudReader::look_ahead`]), as if the one under way had
+//! arrived; it gets its number, on disk, only when it has.
+//!
 //! A state file that cannot be read any more makes it unknown what the cloud has. Sending all again would count points
 //! twice, so what waited is given up instead and reported as a gap.
 
@@ -63,6 +66,19 @@ struct State {
     under_way: Option<UnderWay>,
 }
 
+impl State {
+    /// What is under way has arrived.
+    fn settle(&mut self) {
+        let Some(under_way) = self.under_way.take() else { return };
+        for (process, ranges) in under_way.positions {
+            let acknowledged = self.acknowledged.entry(process).or_default();
+            ranges.iter().for_each(|r| acknowledged.insert(r));
+        }
+        self.definitions.extend(under_way.definitions);
+        self.owed.clear();
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct UnderWay {
     number: u64,
@@ -77,6 +93,8 @@ pub struct CloudReader {
     path: PathBuf,
     folders: BTreeMap<String, Folder>,
     state: State,
+    /// What follows the segment under way, read ahead.
+    ahead: Option<UnderWay>,
 }
 
 impl CloudReader {
@@ -90,7 +108,7 @@ impl CloudReader {
             Kept::Sound(state) => state,
             Kept::Nothing | Kept::Damaged => State::default(),
         };
-        let mut reader = Self { spool, path, folders: BTreeMap::new(), state };
+        let mut reader = Self { spool, path, folders: BTreeMap::new(), state, ahead: None };
         reader.refresh()?;
         if damaged {
             reader.give_up()?;
@@ -115,38 +133,48 @@ impl CloudReader {
         match self.under_way() {
             Some(pending) if pending != number => return Err(SpoolError::UnderWay { pending, asked: number }),
             Some(_) => {}
-            None => {
-                let chosen = self.choose(number, max_points.clamp(1, limits::SEGMENT_POINTS))?;
-                if chosen.positions.is_empty() && chosen.definitions.is_empty() && self.state.owed.is_empty() {
-                    return Ok(None);
-                }
-                self.state.under_way = Some(chosen);
-                if let Err(error) = self.save() {
-                    self.state.under_way = None;
-                    return Err(error);
-                }
-            }
+            None => match choose(&mut self.folders, &self.state, max_points)? {
+                Some(chosen) => self.begin(number, chosen)?,
+                None => return Ok(None),
+            },
         }
-        self.load().map(Some)
+        let under_way = self.state.under_way.clone().unwrap_or_default();
+        load(&mut self.folders, &self.state, &under_way).map(Some)
+    }
+
+    /// What will follow the segment under way once that has arrived; `None` when nothing waits behind it. It has no number
+    /// yet: [`begin_ahead`](Self::begin_ahead) gives it one, unless the segment under way is abandoned.
+    pub fn look_ahead(&mut self, max_points: usize) -> Result<Option<Shipment>, SpoolError> {
+        self.refresh()?;
+        let mut then = self.state.clone();
+        then.settle();
+        self.ahead = choose(&mut self.folders, &then, max_points)?;
+        self.ahead.as_ref().map(|ahead| load(&mut self.folders, &then, ahead)).transpose()
+    }
+
+    /// Makes what was read ahead segment `number`; whether there was something. The same durability as
+    /// [`next`](Self::next).
+    pub fn begin_ahead(&mut self, number: u64) -> Result<bool, SpoolError> {
+        if let Some(pending) = self.under_way() {
+            return Err(SpoolError::UnderWay { pending, asked: number });
+        }
+        let Some(ahead) = self.ahead.take() else { return Ok(false) };
+        self.begin(number, ahead)?;
+        Ok(true)
+    }
+
+    fn begin(&mut self, number: u64, chosen: UnderWay) -> Result<(), SpoolError> {
+        self.ahead = None;
+        self.state.under_way = Some(UnderWay { number, ..chosen });
+        self.save().inspect_err(|_| self.state.under_way = None)
     }
 
     /// The cloud has segment `number`. Saying so again changes nothing.
     pub fn acknowledge(&mut self, number: u64) -> Result<(), SpoolError> {
-        match self.state.under_way.take() {
+        match self.under_way() {
             None => return Ok(()),
-            Some(under_way) if under_way.number != number => {
-                let pending = under_way.number;
-                self.state.under_way = Some(under_way);
-                return Err(SpoolError::UnderWay { pending, asked: number });
-            }
-            Some(under_way) => {
-                for (process, ranges) in under_way.positions {
-                    let acknowledged = self.state.acknowledged.entry(process).or_default();
-                    ranges.iter().for_each(|r| acknowledged.insert(r));
-                }
-                self.state.definitions.extend(under_way.definitions);
-                self.state.owed.clear();
-            }
+            Some(pending) if pending != number => return Err(SpoolError::UnderWay { pending, asked: number }),
+            Some(_) => self.state.settle(),
         }
         self.save()?;
         for (process, ranges) in &self.state.acknowledged {
@@ -159,12 +187,14 @@ impl CloudReader {
     /// points wait again.
     pub fn abandon(&mut self) -> Result<(), SpoolError> {
         self.state.under_way = None;
+        self.ahead = None;
         self.save()
     }
 
     /// The cloud knows no series any more: all definitions are sent again.
     pub fn define_again(&mut self) -> Result<(), SpoolError> {
         self.state.definitions.clear();
+        self.ahead = None;
         self.save()
     }
 
@@ -221,65 +251,6 @@ impl CloudReader {
         Ok(())
     }
 
-    fn choose(&mut self, number: u64, max_points: usize) -> Result<UnderWay, SpoolError> {
-        let mut chosen = UnderWay { number, ..UnderWay::default() };
-        let mut definitions_wait = 0;
-        for (process, folder) in &self.folders {
-            let offset = self.state.definitions.get(process).copied().unwrap_or(0);
-            let room = DEFINITIONS - definitions_wait;
-            let found = definitions::read(folder.path(), offset, room);
-            let found = found.map_err(|e| SpoolError::io(folder.path(), e))?;
-            definitions_wait += found.definitions.len() + found.damaged as usize;
-            if found.offset != offset {
-                chosen.definitions.insert(process.clone(), found.offset);
-            }
-        }
-        if definitions_wait >= DEFINITIONS {
-            return Ok(chosen);
-        }
-        let mut room = Room { points: max_points as u64, gaps: GAPS, any: false };
-        // The newest of each process gets its share; what is left goes to the backlog.
-        let share = max_points as u64 / self.folders.len().max(1) as u64;
-        for (process, folder) in &mut self.folders {
-            let Some(acknowledged) = self.state.acknowledged.get(process) else { continue };
-            let positions = chosen.positions.entry(process.clone()).or_default();
-            let mut own = Room { points: share, gaps: room.gaps, any: room.any };
-            let walked = folder.walk_back(acknowledged.end(), |step| own.take(&step, acknowledged, positions));
-            walked.map_err(|e| SpoolError::io(folder.path(), e))?;
-            room.points = room.points.saturating_sub(share.saturating_sub(own.points));
-            room.gaps = own.gaps;
-            room.any = own.any;
-        }
-        for (process, folder) in &mut self.folders {
-            let Some(acknowledged) = self.state.acknowledged.get(process) else { continue };
-            let positions = chosen.positions.entry(process.clone()).or_default();
-            choose_backlog(folder, acknowledged, positions, &mut room)?;
-        }
-        chosen.positions.retain(|_, p| p.end() > 0);
-        Ok(chosen)
-    }
-
-    /// Reads what is under way from the files.
-    fn load(&mut self) -> Result<Shipment, SpoolError> {
-        let under_way = self.state.under_way.clone().unwrap_or_default();
-        let mut shipment = Shipment { number: under_way.number, gaps: self.state.owed.clone(), ..Shipment::default() };
-        for (process, end) in &under_way.definitions {
-            let Some(folder) = self.folders.get(process) else { continue };
-            let offset = self.state.definitions.get(process).copied().filter(|o| o < end).unwrap_or(0);
-            let found = definitions::read(folder.path(), offset, DEFINITIONS);
-            shipment.definitions.extend(found.map_err(|e| SpoolError::io(folder.path(), e))?.definitions);
-        }
-        shipment.definitions.truncate(limits::SEGMENT_SERIES);
-        for (process, ranges) in &under_way.positions {
-            let Some(folder) = self.folders.get_mut(process) else { continue };
-            for range in ranges.iter() {
-                load_range(folder, range, &mut shipment)?;
-            }
-        }
-        condense(&mut shipment.gaps, limits::SEGMENT_GAPS);
-        Ok(shipment)
-    }
-
     /// What waits is lost, because what of it the cloud has is not known.
     fn give_up(&mut self) -> Result<(), SpoolError> {
         tracing::error!(path = %self.path.display(), "what the cloud has acknowledged can no longer be read: telemetry that waited is given up");
@@ -306,6 +277,71 @@ impl CloudReader {
     fn save(&self) -> Result<(), SpoolError> {
         atomic::save(&self.path, &self.state).map_err(|e| SpoolError::io(&self.path, e))
     }
+}
+
+/// What to send next where the cloud stands as in `state`, without a number.
+fn choose(
+    folders: &mut BTreeMap<String, Folder>,
+    state: &State,
+    max_points: usize,
+) -> Result<Option<UnderWay>, SpoolError> {
+    let max_points = max_points.clamp(1, limits::SEGMENT_POINTS);
+    let mut chosen = UnderWay::default();
+    let mut definitions_wait = 0;
+    for (process, folder) in &*folders {
+        let offset = state.definitions.get(process).copied().unwrap_or(0);
+        let room = DEFINITIONS - definitions_wait;
+        let found = definitions::read(folder.path(), offset, room);
+        let found = found.map_err(|e| SpoolError::io(folder.path(), e))?;
+        definitions_wait += found.definitions.len() + found.damaged as usize;
+        if found.offset != offset {
+            chosen.definitions.insert(process.clone(), found.offset);
+        }
+    }
+    if definitions_wait >= DEFINITIONS {
+        return Ok(Some(chosen));
+    }
+    let mut room = Room { points: max_points as u64, gaps: GAPS, any: false };
+    // The newest of each process gets its share; what is left goes to the backlog.
+    let share = max_points as u64 / folders.len().max(1) as u64;
+    for (process, folder) in &mut *folders {
+        let Some(acknowledged) = state.acknowledged.get(process) else { continue };
+        let positions = chosen.positions.entry(process.clone()).or_default();
+        let mut own = Room { points: share, gaps: room.gaps, any: room.any };
+        let walked = folder.walk_back(acknowledged.end(), |step| own.take(&step, acknowledged, positions));
+        walked.map_err(|e| SpoolError::io(folder.path(), e))?;
+        room.points = room.points.saturating_sub(share.saturating_sub(own.points));
+        room.gaps = own.gaps;
+        room.any = own.any;
+    }
+    for (process, folder) in &mut *folders {
+        let Some(acknowledged) = state.acknowledged.get(process) else { continue };
+        let positions = chosen.positions.entry(process.clone()).or_default();
+        choose_backlog(folder, acknowledged, positions, &mut room)?;
+    }
+    chosen.positions.retain(|_, p| p.end() > 0);
+    let is_empty = chosen.positions.is_empty() && chosen.definitions.is_empty() && state.owed.is_empty();
+    Ok((!is_empty).then_some(chosen))
+}
+
+/// Reads what was chosen from the files.
+fn load(folders: &mut BTreeMap<String, Folder>, state: &State, chosen: &UnderWay) -> Result<Shipment, SpoolError> {
+    let mut shipment = Shipment { number: chosen.number, gaps: state.owed.clone(), ..Shipment::default() };
+    for (process, end) in &chosen.definitions {
+        let Some(folder) = folders.get(process) else { continue };
+        let offset = state.definitions.get(process).copied().filter(|o| o < end).unwrap_or(0);
+        let found = definitions::read(folder.path(), offset, DEFINITIONS);
+        shipment.definitions.extend(found.map_err(|e| SpoolError::io(folder.path(), e))?.definitions);
+    }
+    shipment.definitions.truncate(limits::SEGMENT_SERIES);
+    for (process, ranges) in &chosen.positions {
+        let Some(folder) = folders.get_mut(process) else { continue };
+        for range in ranges.iter() {
+            load_range(folder, range, &mut shipment)?;
+        }
+    }
+    condense(&mut shipment.gaps, limits::SEGMENT_GAPS);
+    Ok(shipment)
 }
 
 /// What still fits into a shipment.

@@ -499,6 +499,7 @@ proptest! {
         let mut cloud = CloudReader::open(main.clone()).unwrap();
         let (mut total, mut committed) = (0i64, 0u64);
         let (mut times, mut lost) = (HashSet::new(), 0u64);
+        let mut ahead: Option<Shipment> = None;
         let receive = |shipment: &Shipment, times: &mut HashSet<i64>, lost: &mut u64| {
             for at in &shipment.points.at {
                 assert!(times.insert(*at), "{at} came twice");
@@ -515,7 +516,14 @@ proptest! {
                 }
                 // Sent and acknowledged; committed but the answer lost; never arrived.
                 4..=6 => {
-                    if let Some(shipment) = cloud.next(committed + 1, size as usize * 5).unwrap() {
+                    // What was read while the one before was under way goes next, if it still can.
+                    let ready = ahead.take().filter(|_| cloud.under_way().is_none());
+                    let shipment = match ready {
+                        Some(shipment) if cloud.begin_ahead(committed + 1).unwrap() => Some(shipment),
+                        _ => cloud.next(committed + 1, size as usize * 5).unwrap(),
+                    };
+                    if let Some(shipment) = shipment {
+                        ahead = cloud.look_ahead(size as usize * 5).unwrap();
                         if step < 6 {
                             receive(&shipment, &mut times, &mut lost);
                             committed += 1;
@@ -528,6 +536,7 @@ proptest! {
                 }
                 _ => {
                     drop(cloud);
+                    ahead = None;
                     drop(std::mem::replace(&mut main, spool(dir.path(), "other", 64 << 10)));
                     main = small(dir.path());
                     cloud = CloudReader::open(main.clone()).unwrap();
