@@ -159,8 +159,29 @@ BEGIN
 END
 $$;
 
+-- Whether an edit touches who may do what: a user or a role, beyond how a user is called and spoken to.
+CREATE FUNCTION sent_is_identity(target text, op text, present jsonb, new_values jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT target = 'roles' OR target = 'users' AND (op <> 'u' OR present IS NULL
+        OR NOT present @> (new_values - '{name,locale,version,organization_id}'::text[]))
+$$;
+
+-- Whether an organisation is this box's own: the box brought it, and no other box stands in it.
+CREATE FUNCTION sent_is_alone(organization uuid, box uuid) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = public, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM reference_current WHERE organization_id = organization AND table_name = 'organizations'
+                   AND origin_box = box AND origin_base = 0)
+       AND NOT EXISTS (SELECT FROM boxes WHERE organization_id = organization AND id <> box)
+$$;
+
 -- Judges one transaction's edits of cloud-owned rows, in order. An edit whose base version is current is applied and so
 -- flows down again; so is one that only follows the same box's own edits. Any other waits for a person.
+--
+-- Who may do what is never changed by a box's word alone: whoever takes over one branch's box must not become the owner of
+-- all branches. Such edits wait for a person, but for those of a box that brought its organisation along. An MSP's own users
+-- are made at the console only, so there the edit is refused outright.
 CREATE FUNCTION sent_propose(box uuid, organization uuid, from_epoch bigint, from_sequence bigint, edits jsonb, moment bigint)
     RETURNS void
     LANGUAGE plpgsql SET search_path = public, pg_temp
@@ -174,6 +195,8 @@ DECLARE
     whole jsonb;
     row_key jsonb;
     sync_class text;
+    touches_identity boolean;
+    is_refused boolean;
     cause text;
 BEGIN
     -- Two boxes judged at once would both find their base version current.
@@ -191,8 +214,11 @@ BEGIN
             PERFORM sent_answer(organization, edit ->> 't', row_key);
             CONTINUE;
         END IF;
+        touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
+            AND NOT sent_is_alone(organization, box);
         cause := CASE
             WHEN sync_class = 'proposal' THEN 'needs a decision'
+            WHEN touches_identity THEN 'changes who may do what'
             WHEN present.version IS NULL OR base >= present.version THEN NULL
             WHEN present.origin_box = box AND base >= present.origin_base THEN NULL
             ELSE format('based on version %s, the row is at %s', base, present.version)
@@ -207,11 +233,18 @@ BEGIN
             PERFORM set_config('sent.origin_box', '', true), set_config('sent.origin_base', '', true);
         END IF;
         IF cause IS NOT NULL THEN
+            is_refused := touches_identity AND EXISTS (
+                SELECT FROM tenants t WHERE t.organization_id = organization AND t.parent_id IS NULL);
             INSERT INTO proposals (organization_id, box_id, epoch, sequence, ordinal, table_name, key, op, proposed,
-                                   base_version, cause, at)
+                                   base_version, cause, at, state, decided_at, decided_by)
             VALUES (organization, box, from_epoch, from_sequence, coalesce((edit ->> 'i')::bigint, place), edit ->> 't',
-                    row_key, edit ->> 'o', edit -> 'n', base, cause, moment)
+                    row_key, edit ->> 'o', edit -> 'n', base, cause, moment,
+                    CASE WHEN is_refused THEN 'refused' ELSE 'open' END, CASE WHEN is_refused THEN moment END,
+                    CASE WHEN is_refused THEN 'cloud' END)
             ON CONFLICT (box_id, epoch, sequence, ordinal) DO NOTHING;
+            IF is_refused THEN
+                PERFORM sent_answer(organization, edit ->> 't', row_key);
+            END IF;
         END IF;
     END LOOP;
 END

@@ -5,6 +5,7 @@
 mod console;
 mod control;
 mod enrol;
+mod identity;
 mod ingest;
 mod projection;
 mod reference;

@@ -1,0 +1,90 @@
+//! Who may do what: a box may ask, and never decide for others.
+
+use sent_contract::fleet::Claim;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Customer, TestBox, World};
+
+fn role(id: u128, name: &str) -> Value {
+    json!({ "t": "roles", "o": "i", "k": { "id": Uuid::from_u128(id) }, "v": 0,
+        "n": { "id": Uuid::from_u128(id), "name": name, "rights": "[\"*\"]" } })
+}
+
+fn user(id: u128, email: &str) -> Value {
+    json!({ "t": "users", "o": "i", "k": { "id": Uuid::from_u128(id) }, "v": 0, "n": {
+        "id": Uuid::from_u128(id), "email": email, "name": "Mallory", "password_hash": "$argon2id$x",
+        "role_id": Uuid::from_u128(1), "branch_id": null, "disabled": 0, "locale": "en" } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_makes_no_owner_of_all_branches() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    made.write("user.create", &json!([role(1, "root"), user(2, "mallory@example.org")])).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'mallory%'").await, 0);
+    let open: Value = world.page.get("/api/fleet/proposals?state=open").await;
+    let items = open["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    let asked = "SELECT count(*) FROM proposals WHERE cause = 'changes who may do what'";
+    assert_eq!(world.postgres.count(asked).await, 2);
+    // Somebody decides, and then it counts.
+    for proposal in items.iter().rev() {
+        world.page.post::<Value>(&format!("/api/fleet/proposals/{}/accept", proposal["id"]), &json!({})).await;
+    }
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'mallory%'").await, 1);
+    // How a user is called is nobody's right.
+    let version = world.postgres.count("SELECT version FROM users WHERE email LIKE 'mallory%'").await;
+    let edit = |new: Value| json!([{ "t": "users", "o": "u", "k": { "id": Uuid::from_u128(2) }, "v": version, "n": new, "p": {} }]);
+    made.write("user.change", &edit(json!({ "name": "Mallory M", "locale": "de" }))).await;
+    made.write("user.change", &edit(json!({ "password_hash": "$argon2id$y" }))).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE name = 'Mallory M' AND locale = 'de'").await, 1);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE password_hash LIKE '%y'").await, 0);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'open'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_in_the_msps_own_organisation_makes_nobody() {
+    let world = World::new(false).await;
+    let mut owner = world.postgres.owner().await;
+    let branch: Uuid = sqlx::query_scalar("SELECT id FROM branches WHERE organization_id = $1")
+        .bind(world.msp)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    let mut made = world.enrolled(&Customer { id: world.msp, branch }, "office").await;
+    made.write("user.create", &json!([user(2, "mallory@example.org")])).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'mallory%'").await, 0);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'open'").await, 0);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'refused'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_brings_its_own_people_until_it_is_one_of_several() {
+    let world = World::new(false).await;
+    let placeholder = world.customer("Placeholder").await;
+    let claim = |customer: Uuid, branch: Uuid| {
+        let page = &world.page;
+        async move {
+            let new = json!({ "organization": customer, "branch": branch, "name": "till" });
+            page.post::<Claim>("/api/fleet/claims", &new).await
+        }
+    };
+    let (own, branch) = (Uuid::from_u128(4_711), Uuid::from_u128(4_712));
+    let brings = json!({ "organization": { "id": own, "name": "Kiosk", "currency": "CHF" },
+        "branch": { "id": branch, "name": "Lake", "timezone": "Europe/Zurich" } });
+    let code = claim(placeholder.id, placeholder.branch).await.code;
+    let mut made = TestBox::enrol_with(&world.replica, &code, brings).await.map_err(|a| a.code()).unwrap();
+    made.begin_epoch(1).await;
+    made.write("sent.init", &json!([role(1, "owner"), user(2, "carla@kiosk.example")])).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'carla%'").await, 1);
+    claim(own, branch).await;
+    made.write("user.create", &json!([user(3, "mallory@example.org")])).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'mallory%'").await, 0);
+}
