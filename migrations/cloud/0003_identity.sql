@@ -107,8 +107,10 @@ CREATE TABLE recovery_codes (
 );
 SELECT sent_protect('recovery_codes');
 
--- Failed logins, before anybody knows whose they are: no organisation, no names, no policy.
+-- Failed logins, and those under way: each counts as failed until it has succeeded, so that many at once are not more
+-- guesses than many in turn. Before anybody knows whose they are: no organisation, no names, no policy.
 CREATE TABLE login_failures (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- taken back when the login succeeds
     account bytea NOT NULL, -- SHA-256 of the login name tried
     address text NOT NULL, -- where from
     at      bigint NOT NULL -- µs

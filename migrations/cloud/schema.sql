@@ -142,9 +142,11 @@ CREATE TABLE recovery_codes (
 
 -- Failed logins, before anybody knows whose they are: no organisation, no names, no policy.
 CREATE TABLE login_failures (
+    id      bigint NOT NULL, -- taken back when the login succeeds
     account bytea NOT NULL,  -- SHA-256 of the login name tried
     address text NOT NULL,   -- where from
-    at      bigint NOT NULL  -- µs
+    at      bigint NOT NULL, -- µs
+    PRIMARY KEY (id)
 );
 
 -- The cloud's own certificate authority, and whatever else replicas must share. Values are sealed with the master

@@ -34,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 pub use error::{Error, Result};
 pub use settings::Settings;
 
+/// Strangers whose bodies are read at a time, 64 KiB each.
+const STRANGERS: usize = 64;
+
 /// What every request and every task of a replica shares.
 pub struct Cloud {
     /// Settings.
@@ -54,8 +57,12 @@ pub struct Cloud {
     pub bell: doorbell::Bell,
     /// Rung when the inbox has something new.
     pub inbox: Notify,
-    /// Places for large bodies.
+    /// Places for the bodies of boxes, in KiB.
     pub bodies: Arc<Semaphore>,
+    /// Places for the bodies of strangers.
+    pub strangers: Arc<Semaphore>,
+    /// Passwords worked on at a time: each takes 19 MiB and a core.
+    pub passwords: Semaphore,
     /// Last contacts.
     pub seen: seen::Seen,
     /// Partitions that are there.
@@ -75,7 +82,9 @@ impl Cloud {
         let epoch = clock.now().0.unsigned_abs();
         let (bell, rings) = doorbell::Bell::new();
         Ok(Arc::new(Self {
-            bodies: Arc::new(Semaphore::new(settings.wire.bodies.max(1))),
+            bodies: Arc::new(Semaphore::new(settings.wire.bodies.max(1) * wire::PLACES as usize)),
+            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            passwords: Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)),
             settings,
             db,
             clock,

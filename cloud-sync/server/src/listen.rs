@@ -4,6 +4,7 @@
 //! request of the connection as [`Peer`]. A certificate of another root ends the handshake.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{Arc, RwLock},
     time::Duration,
@@ -24,6 +25,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -111,14 +113,25 @@ pub fn file_tls(certificate: &std::path::Path, key: &std::path::Path) -> Result<
     Ok(Arc::new(config))
 }
 
-/// Serves `router` until `stop`, then lets open requests end.
-pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, stop: CancellationToken) {
+/// Serves `router` until `stop`, then lets open requests end. With `most` connections open, the next waits for one to end.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    most: usize,
+    stop: CancellationToken,
+) {
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = Arc::new(GracefulShutdown::new());
+    let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
     loop {
-        let (stream, address) = tokio::select! {
+        let accepting = async {
+            let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((place, listener.accept().await?))
+        };
+        let (place, (stream, address)) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
+            accepted = accepting => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, mostly: give connections time to end.
@@ -130,6 +143,7 @@ pub async fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router
         };
         let (acceptor, router, watcher) = (acceptor.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
+            let _place = place;
             let _ = stream.set_nodelay(true);
             let Some((stream, box_id)) = shake_hands(stream, acceptor, address).await else { return };
             converse(stream, Peer { address, box_id }, router, watcher).await;

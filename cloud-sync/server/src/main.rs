@@ -117,9 +117,16 @@ async fn serve(settings: Settings) -> Result<()> {
         console => Some(listen::file_tls(&console.certificate, &console.key)?),
     };
     let wire_tls = cloud.wire_tls()?;
-    let on_wire = listen::serve(wire_listener, Some(wire_tls), wire::router(cloud.clone()), stop.clone());
+    let on_wire = listen::serve(
+        wire_listener,
+        Some(wire_tls),
+        wire::router(cloud.clone()),
+        cloud.settings.wire.connections,
+        stop.clone(),
+    );
     let console = console::router(cloud.clone(), sent_assets::router(), stop.clone());
-    let on_console = listen::serve(console_listener, console_tls, console, stop.clone());
+    let on_console =
+        listen::serve(console_listener, console_tls, console, cloud.settings.console.connections, stop.clone());
     let background = tokio::spawn(Arc::clone(&cloud).run(stop.clone()));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let ending = async {

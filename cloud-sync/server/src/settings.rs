@@ -56,8 +56,10 @@ pub struct Wire {
     pub url: String,
     /// Names and addresses the server certificate holds.
     pub names: Vec<String>,
-    /// Large bodies read at the same time.
+    /// Bodies of the largest size (8 MiB) held at the same time; smaller ones take less of it.
     pub bodies: usize,
+    /// Connections open at the same time.
+    pub connections: usize,
 }
 
 impl Default for Wire {
@@ -67,6 +69,7 @@ impl Default for Wire {
             url: "https://localhost:8443".to_owned(),
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             bodies: 8,
+            connections: 10_000,
         }
     }
 }
@@ -85,6 +88,8 @@ pub struct Console {
     pub secure_cookies: bool,
     /// Whether `X-Forwarded-For` of a load balancer in front is believed.
     pub trust_forwarded: bool,
+    /// Connections open at the same time.
+    pub connections: usize,
 }
 
 impl Default for Console {
@@ -95,6 +100,7 @@ impl Default for Console {
             key: PathBuf::new(),
             secure_cookies: true,
             trust_forwarded: false,
+            connections: 2_000,
         }
     }
 }

@@ -23,7 +23,7 @@ use axum::{
 use sent_core::route::end_after_refusal;
 use sent_protocol::{limits, path};
 
-pub use caller::Caller;
+pub use caller::{Caller, PLACES};
 
 use crate::{Cloud, db::run_to_end};
 

@@ -1,6 +1,6 @@
 //! Login, logout, one's own password and second factor.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -39,8 +39,14 @@ const PER_ACCOUNT: i64 = 5;
 /// Failures an address may have in that time.
 const PER_ADDRESS: i64 = 20;
 
-/// Works off the async threads: a password costs 20 ms of CPU.
-pub async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+/// A password waits so long for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Works on passwords off the async threads, a few at a time: each costs 20 ms of CPU and 19 MiB.
+pub async fn off_thread<T: Send + 'static>(cloud: &Cloud, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let busy = || Problem::new(Kind::Unavailable, "too many logins at once; try again shortly").with_retry_after(5);
+    let turn = tokio::time::timeout(PATIENCE, cloud.passwords.acquire()).await;
+    let Ok(Ok(_turn)) = turn else { return Err(busy().into()) };
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Io(std::io::Error::other(e)))
 }
 
@@ -52,10 +58,10 @@ pub async fn login(
     Json(request): Json<LoginRequest>,
 ) -> Result<Response> {
     let email = request.email.trim().to_lowercase();
-    refuse_guessing(&cloud, &email, &address).await?;
+    let attempt = Attempt::begin(&cloud, &email, &address).await?;
     let candidates = candidates(&cloud, &email).await?;
     let password = request.password;
-    let user = off_thread(move || {
+    let user = off_thread(&cloud, move || {
         if candidates.is_empty() {
             identity::verify_nobody(&password);
         }
@@ -63,7 +69,6 @@ pub async fn login(
     })
     .await?;
     let Some(user) = user else {
-        note_failure(&cloud, &email, &address).await?;
         return Err(Problem::new(Kind::Unauthenticated, "e-mail or password is wrong").into());
     };
     let scope = user.scope(&cloud);
@@ -80,6 +85,7 @@ pub async fn login(
         end(&mut change, &identity::digest(old)).await?;
     }
     let secret = begin(&mut change, &user, pending, &address, &headers).await?;
+    attempt.succeeded(&mut change).await?;
     change.commit().await?;
     let answer = if pending {
         LoginAnswer::Totp
@@ -101,15 +107,14 @@ pub async fn totp(
         return Err(Problem::new(Kind::Unauthenticated, "log in with your password first").into());
     };
     let user = user(&cloud, pending.organization, pending.user).await?;
-    refuse_guessing(&cloud, &user.email, &address).await?;
+    let attempt = Attempt::begin(&cloud, &user.email, &address).await?;
     let mut change = Change::begin(&cloud, &user.scope(&cloud), "session.totp").await?;
     if !take_code(&cloud, &mut change, &user, &request.code).await? {
-        drop(change);
-        note_failure(&cloud, &user.email, &address).await?;
         return Err(Problem::new(Kind::Unauthenticated, "this code is wrong or was used before").into());
     }
     end(&mut change, &pending.digest).await?;
     let secret = begin(&mut change, &user, false, &address, &headers).await?;
+    attempt.succeeded(&mut change).await?;
     change.commit().await?;
     let me = present(&cloud, user.organization, user.id, &identity::csrf_token(&secret)).await?;
     Ok(with_cookie(&cloud, Json(LoginAnswer::Ok { me }), &secret))
@@ -147,7 +152,8 @@ pub async fn change_password(
     let PasswordChange { current, new } = request;
     let old = user.password_hash.clone();
     let hash =
-        off_thread(move || identity::verify_password(&current, &old).then(|| identity::hash_password(&new))).await?;
+        off_thread(&cloud, move || identity::verify_password(&current, &old).then(|| identity::hash_password(&new)))
+            .await?;
     let Some(hash) = hash else { return Err(Problem::field("current", "this is not your present password").into()) };
     let hash = hash?;
     let mut change = Change::begin(&cloud, &scope, "me.password").await?;
@@ -313,35 +319,51 @@ fn account(email: &str) -> Vec<u8> {
     Sha256::digest(email.as_bytes()).to_vec()
 }
 
-async fn refuse_guessing(cloud: &Cloud, email: &str, address: &str) -> Result<()> {
-    let since = cloud.clock.now().plus_seconds(-WINDOW).0;
-    let row = sqlx::query!(
-        "SELECT (SELECT count(*) FROM login_failures WHERE account = $1 AND at > $3) AS \"account!\",
-                (SELECT count(*) FROM login_failures WHERE address = $2 AND at > $3) AS \"address!\"",
-        account(&email.to_lowercase()),
-        address,
-        since
-    )
-    .fetch_one(cloud.db.pool())
-    .await?;
-    if row.account >= PER_ACCOUNT || row.address >= PER_ADDRESS {
-        let wait = u32::try_from(WINDOW).unwrap_or(u32::MAX);
-        return Err(Problem::new(Kind::TooMany, "too many failed logins; wait a quarter of an hour")
-            .with_retry_after(wait)
-            .into());
+/// A login under way. It is written down as failed before anything is tried, and taken back when it succeeds: a thousand
+/// guesses at the same moment are counted like a thousand in turn.
+struct Attempt(i64);
+
+impl Attempt {
+    /// Writes the attempt down; refuses when it is one too many.
+    async fn begin(cloud: &Cloud, email: &str, address: &str) -> Result<Self> {
+        let now = cloud.clock.now();
+        let account = account(&email.to_lowercase());
+        let id = sqlx::query_scalar!(
+            "INSERT INTO login_failures (account, address, at) VALUES ($1, $2, $3) RETURNING id",
+            account,
+            address,
+            now.0
+        )
+        .fetch_one(cloud.db.pool())
+        .await?;
+        // In a statement of its own: it sees whatever was written down before it, by any replica.
+        let row = sqlx::query!(
+            "SELECT (SELECT count(*) FROM login_failures WHERE account = $1 AND at > $3) AS \"account!\",
+                    (SELECT count(*) FROM login_failures WHERE address = $2 AND at > $3) AS \"address!\"",
+            account,
+            address,
+            now.plus_seconds(-WINDOW).0
+        )
+        .fetch_one(cloud.db.pool())
+        .await?;
+        if row.account > PER_ACCOUNT || row.address > PER_ADDRESS {
+            // Nothing was tried, so nothing failed.
+            take_back(&mut *cloud.db.pool().acquire().await?, id).await?;
+            let wait = u32::try_from(WINDOW).unwrap_or(u32::MAX);
+            return Err(Problem::new(Kind::TooMany, "too many failed logins; wait a quarter of an hour")
+                .with_retry_after(wait)
+                .into());
+        }
+        Ok(Self(id))
     }
-    Ok(())
+
+    async fn succeeded(self, tx: &mut Tx) -> Result<()> {
+        take_back(tx, self.0).await
+    }
 }
 
-async fn note_failure(cloud: &Cloud, email: &str, address: &str) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO login_failures (account, address, at) VALUES ($1, $2, $3)",
-        account(&email.to_lowercase()),
-        address,
-        cloud.clock.now().0
-    )
-    .execute(cloud.db.pool())
-    .await?;
+async fn take_back(tx: &mut Tx, id: i64) -> Result<()> {
+    sqlx::query!("DELETE FROM login_failures WHERE id = $1", id).execute(&mut *tx).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    body::Bytes,
+    body::{Bytes, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Request},
     response::{IntoResponse, Response},
 };
@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use sent_protocol::{body, code};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Postgres, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::{
@@ -23,6 +24,12 @@ use crate::{
 
 /// A body must have come whole after so long: 8 MiB at 1 Mbit/s.
 const BODY_PATIENCE: Duration = Duration::from_secs(64);
+/// The body of a stranger, 64 KiB at most.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(10);
+/// What places are counted in.
+const KIB: usize = 1 << 10;
+/// Places of a whole body, in KiB: as much as one may have.
+pub const PLACES: u32 = (sent_protocol::limits::BODY_COMPRESSED / KIB) as u32;
 
 /// The box that calls: certificate verified, known, not revoked.
 #[derive(Clone, Copy, Debug)]
@@ -75,18 +82,46 @@ impl FromRequestParts<Arc<Cloud>> for Caller {
     }
 }
 
-/// A whole body of at most [`sent_protocol::limits::BODY_COMPRESSED`] bytes, with a place among the large bodies read at a time.
+/// A whole body of at most [`sent_protocol::limits::BODY_COMPRESSED`] bytes. It takes its place among the bytes that are held
+/// at a time before its first byte is read, so that however many boxes send, memory is bounded.
 pub struct Whole {
     /// The bytes as they travelled.
     pub bytes: Bytes,
     /// Given back when the body has been worked on.
-    pub place: tokio::sync::OwnedSemaphorePermit,
+    pub place: OwnedSemaphorePermit,
 }
+
+/// The body of somebody who has shown no certificate: small, soon there, and few of them at a time, none of which takes a
+/// place from a box.
+pub struct Strangers(pub Whole);
 
 impl FromRequest<Arc<Cloud>> for Whole {
     type Rejection = Fault;
 
     async fn from_request(request: Request, cloud: &Arc<Cloud>) -> Result<Self, Fault> {
+        // Without a length it may become as long as a body may be.
+        let length = request.body().size_hint().upper().and_then(|n| usize::try_from(n).ok());
+        let places = length.map_or(PLACES, |n| u32::try_from(n.div_ceil(KIB)).unwrap_or(PLACES).clamp(1, PLACES));
+        Self::read(request, cloud, &cloud.bodies, places, BODY_PATIENCE).await
+    }
+}
+
+impl FromRequest<Arc<Cloud>> for Strangers {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, cloud: &Arc<Cloud>) -> Result<Self, Fault> {
+        Ok(Self(Whole::read(request, cloud, &cloud.strangers, 1, STRANGER_PATIENCE).await?))
+    }
+}
+
+impl Whole {
+    async fn read(
+        request: Request,
+        cloud: &Arc<Cloud>,
+        places: &Arc<Semaphore>,
+        wanted: u32,
+        patience: Duration,
+    ) -> Result<Self, Fault> {
         let encoding = request.headers().get(header::CONTENT_ENCODING).map(|v| v.as_bytes().to_vec());
         if encoding.is_some_and(|e| !e.eq_ignore_ascii_case(b"zstd")) {
             return Err(Fault::new(
@@ -95,7 +130,15 @@ impl FromRequest<Arc<Cloud>> for Whole {
                 "bodies are compressed with zstd",
             ));
         }
-        let read = tokio::time::timeout(BODY_PATIENCE, Bytes::from_request(request, cloud)).await;
+        let waiting = tokio::time::timeout(patience, places.clone().acquire_many_owned(wanted)).await;
+        let Ok(Ok(place)) = waiting else {
+            return Err(Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::UNAVAILABLE,
+                "the cloud has its hands full; try later",
+            ));
+        };
+        let read = tokio::time::timeout(patience, Bytes::from_request(request, cloud)).await;
         let bytes =
             read.map_err(|_| Fault::new(StatusCode::REQUEST_TIMEOUT, code::MALFORMED, "the body came too slowly"))?;
         let bytes = bytes.map_err(|rejection| {
@@ -105,14 +148,9 @@ impl FromRequest<Arc<Cloud>> for Whole {
                 Fault::malformed("the body was cut off")
             }
         })?;
-        let place = cloud.bodies.clone().acquire_owned().await.map_err(|_| {
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, "the cloud is going down; try later")
-        })?;
         Ok(Self { bytes, place })
     }
-}
 
-impl Whole {
     /// Decompresses and parses off the async threads.
     pub async fn json<T: DeserializeOwned + Send + 'static>(self) -> Result<T, Fault> {
         off_thread(move || {

@@ -19,7 +19,7 @@ use sent_protocol::{
 };
 use uuid::Uuid;
 
-use super::caller::{Answer, Caller, Whole};
+use super::caller::{Answer, Caller, Strangers, Whole};
 use crate::{
     Cloud,
     authority::{self, Issued},
@@ -29,7 +29,10 @@ use crate::{
 };
 
 /// `POST /wire/v1/enrol`.
-pub async fn enrol(State(cloud): State<Arc<Cloud>>, body: Whole) -> Result<Answer<EnrolResponse>, Fault> {
+pub async fn enrol(
+    State(cloud): State<Arc<Cloud>>,
+    Strangers(body): Strangers,
+) -> Result<Answer<EnrolResponse>, Fault> {
     let request: EnrolRequest = body.json().await?;
     let now = cloud.clock.now();
     let code_hash = identity::digest(&request.claim.trim().to_ascii_uppercase());

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{World, send_raw};
 
-fn report(level: Level, cause: &str) -> Reported {
+/// What a box says of itself.
+pub fn report(level: Level, cause: &str) -> Reported {
     Reported {
         version: 0,
         document: json!({ "log_level": "info" }),

@@ -4,6 +4,7 @@
 
 mod console;
 mod control;
+mod crowd;
 mod enrol;
 mod identity;
 mod ingest;

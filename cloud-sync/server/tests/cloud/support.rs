@@ -216,9 +216,10 @@ impl Replica {
         let console_listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let (wire, console) = (wire_listener.local_addr().unwrap(), console_listener.local_addr().unwrap());
         let tls = cloud.wire_tls().unwrap();
-        tokio::spawn(listen::serve(wire_listener, Some(tls), wire::router(cloud.clone()), stop.clone()));
+        let most = cloud.settings.wire.connections;
+        tokio::spawn(listen::serve(wire_listener, Some(tls), wire::router(cloud.clone()), most, stop.clone()));
         let pages = console::router(cloud.clone(), axum::Router::new(), stop.clone());
-        tokio::spawn(listen::serve(console_listener, None, pages, stop.clone()));
+        tokio::spawn(listen::serve(console_listener, None, pages, cloud.settings.console.connections, stop.clone()));
         if background {
             tokio::spawn(cloud.clone().run(stop.clone()));
         }
