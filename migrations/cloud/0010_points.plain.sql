@@ -41,7 +41,8 @@ CREATE INDEX points_1h_rows_by_time ON points_1h_rows USING brin (bucket);
 -- Ranges with points that the roll-ups have not seen. Written with the points, in their transaction.
 CREATE TABLE points_dirty (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
-    keys    bigint[] NOT NULL, -- series
+    box_id  uuid NOT NULL, -- box
+    keys    bigint[] NOT NULL, -- its series
     from_at timestamptz NOT NULL, -- first point
     to_at   timestamptz NOT NULL -- last point
 );
@@ -96,12 +97,12 @@ DECLARE
     taken integer;
     dirty record;
 BEGIN
-    CREATE TEMP TABLE IF NOT EXISTS rolling (keys bigint[], from_at timestamptz, to_at timestamptz) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS rolling (box_id uuid, keys bigint[], from_at timestamptz, to_at timestamptz) ON COMMIT DELETE ROWS;
     DELETE FROM rolling;
     WITH took AS (
         DELETE FROM points_dirty WHERE id IN (
             SELECT id FROM points_dirty ORDER BY id LIMIT most FOR UPDATE SKIP LOCKED)
-        RETURNING keys, from_at, to_at)
+        RETURNING box_id, keys, from_at, to_at)
     INSERT INTO rolling SELECT * FROM took;
     GET DIAGNOSTICS taken = ROW_COUNT;
     IF taken = 0 THEN
@@ -110,12 +111,13 @@ BEGIN
     -- Segments of one box name the same series: one pass over the whole minutes they touch serves them all. The hours are
     -- made of minutes, so that a busy hour's points are not read again with each of its segments.
     FOR dirty IN
-        SELECT keys, date_trunc('minute', min(from_at), 'UTC') AS from_at,
+        SELECT hashtext(box_id::text) AS lock, keys, date_trunc('minute', min(from_at), 'UTC') AS from_at,
                date_trunc('minute', max(to_at), 'UTC') + INTERVAL '1 minute' AS to_at
-        FROM rolling GROUP BY keys, date_trunc('day', from_at, 'UTC') ORDER BY keys
+        FROM rolling GROUP BY box_id, keys, date_trunc('day', from_at, 'UTC') ORDER BY lock
     LOOP
-        -- Another replica may be rolling an earlier segment of the same series.
-        PERFORM pg_advisory_xact_lock(hashtext('sent_roll_up'), (dirty.keys[1] % 1000000)::integer);
+        -- Another replica may be rolling other segments of the same box, of which each may name other series. All take their
+        -- boxes in the same order, so none waits for one that waits for it.
+        PERFORM pg_advisory_xact_lock(hashtext('sent_roll_up'), dirty.lock);
         INSERT INTO points_1m_rows AS r (key, bucket, min, max, sum, count, last)
         SELECT key, date_trunc('minute', at, 'UTC'), min(value), max(value), sum(value), count(*),
                (array_agg(value ORDER BY at DESC))[1]

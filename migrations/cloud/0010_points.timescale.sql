@@ -50,7 +50,8 @@ SELECT add_retention_policy('points_1h_rows', INTERVAL '730 days');
 -- TimescaleDB keeps its own log of what changed: nothing is written here. It stands so that ingest has one statement.
 CREATE TABLE points_dirty (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
-    keys    bigint[] NOT NULL, -- series
+    box_id  uuid NOT NULL, -- box
+    keys    bigint[] NOT NULL, -- its series
     from_at timestamptz NOT NULL, -- first point
     to_at   timestamptz NOT NULL -- last point
 );

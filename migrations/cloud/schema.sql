@@ -614,7 +614,8 @@ CREATE TABLE points_1h_rows (
 -- Ranges with points that the roll-ups have not seen. Written with the points, in their transaction.
 CREATE TABLE points_dirty (
     id      bigint NOT NULL,                   -- order
-    keys    bigint[] NOT NULL,                 -- series
+    box_id  uuid NOT NULL,                     -- box
+    keys    bigint[] NOT NULL,                 -- its series
     from_at timestamp with time zone NOT NULL, -- first point
     to_at   timestamp with time zone NOT NULL, -- last point
     PRIMARY KEY (id)

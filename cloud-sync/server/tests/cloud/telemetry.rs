@@ -1,6 +1,6 @@
 //! Points: exactly once, and out again in every tier.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::StatusCode;
 use sent_core::clock::{Clock, SystemClock};
@@ -10,7 +10,7 @@ use sent_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answered, TestBox, World};
+use crate::support::{Answered, Replica, TestBox, World, until};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -126,4 +126,94 @@ async fn late_points_and_a_wrong_clock_lose_nothing() {
     sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_1m_rows WHERE max = 9").await, 1);
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_1h_rows WHERE max = 9").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_leaves_nothing_behind() {
+    const POINTS: i64 = 20_000;
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let made = world.enrolled(&customer, "till").await;
+    let a = definition("a");
+    let now = SystemClock::default().now().0;
+    let segment = |number: i64| {
+        let points: Vec<Point> = (0..POINTS)
+            .map(|n| Point { series: a.id, at: now - (number * POINTS + n) * 1_000, value: n as f64 })
+            .collect();
+        telemetry::encode(&points, std::slice::from_ref(&a), &[]).unwrap()
+    };
+    let bytes = segment(0);
+    let began = std::time::Instant::now();
+    assert_eq!(send(&made, 1, 1, bytes).await.status, StatusCode::OK);
+    let whole = began.elapsed();
+    // Each hangs up somewhere between its first byte and its answer, and comes again with the same number.
+    let mut stored = 1;
+    for round in 0..60_u32 {
+        let number = stored + 1;
+        let bytes = segment(i64::try_from(number).unwrap() - 1);
+        let patience = whole.mul_f64(f64::from(round % 20) / 16.0) + Duration::from_micros(u64::from(round));
+        let _ = tokio::time::timeout(patience, send(&made, 1, number, bytes.clone())).await;
+        // A box that was cut off asks where the cloud stands, and goes on from there.
+        if round % 3 == 2 {
+            let answer = send(&made, 1, number, bytes).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.code());
+        }
+        stored = made.get(path::CURSOR).await.json::<sent_protocol::Cursor>().telemetry.segment;
+        assert!(stored == number || stored == number - 1);
+    }
+    // No connection of the pool is one answer late, and none is left inside a transaction.
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let asking_box = made.at(&world.replica);
+        asking.spawn(async move { asking_box.get(path::CURSOR).await });
+    }
+    while let Some(answer) = asking.join_next().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.code());
+    }
+    until("no transaction is left open", || async {
+        let open =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sent-cloud' AND state LIKE 'idle in%'";
+        (world.postgres.count(open).await == 0).then_some(())
+    })
+    .await;
+    let stored = made.get(path::CURSOR).await.json::<sent_protocol::Cursor>().telemetry.segment;
+    assert_eq!(
+        world.postgres.count("SELECT count(*) FROM points_raw").await,
+        i64::try_from(stored).unwrap() * POINTS,
+        "each segment once"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_roll_up_two_segments_of_one_minute() {
+    let world = World::new(false).await;
+    let other = Replica::start(&world.postgres, false).await;
+    let customer = world.customer("Northwind").await;
+    let boxes = [world.enrolled(&customer, "first").await, world.enrolled(&customer, "second").await];
+    let (a, b) = (definition("a"), definition("b"));
+    let begin = (SystemClock::default().now().0 - 10 * MINUTE) / MINUTE * MINUTE;
+    // Each segment names other series of the same minutes, in turn: one, the other, both.
+    for round in 0..12_i64 {
+        for made in &boxes {
+            let of = [vec![a.id], vec![b.id], vec![a.id, b.id]][usize::try_from(round % 3).unwrap()].clone();
+            let at = |minute: i64| begin + minute * MINUTE + round * 1_000;
+            let mut points: Vec<Point> = (0..5)
+                .flat_map(|minute| of.iter().map(move |series| (*series, minute)))
+                .map(|(series, minute)| Point { series, at: at(minute), value: 1.0 })
+                .collect();
+            points.sort_by_key(|p| (p.series, p.at));
+            let bytes = telemetry::encode(&points, &[a.clone(), b.clone()], &[]).unwrap();
+            let number = u64::try_from(round).unwrap() + 1;
+            assert_eq!(send(made, 1, number, bytes).await.status, StatusCode::OK);
+        }
+        let (here, there) =
+            tokio::join!(sent_cloud::tasks::roll_up(&world.replica.cloud), sent_cloud::tasks::roll_up(&other.cloud));
+        here.unwrap();
+        there.unwrap();
+    }
+    let points = world.postgres.count("SELECT count(*) FROM points_raw").await;
+    assert_eq!(points, 2 * 4 * 5 * (1 + 1 + 2));
+    assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1m_rows").await, points);
+    assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1h_rows").await, points);
 }
