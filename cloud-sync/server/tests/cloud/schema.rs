@@ -71,6 +71,37 @@ async fn a_forgotten_filter_shows_and_changes_nothing_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_costs_the_same_however_many_tenants_there_are() {
+    let world = World::new(false).await;
+    let mut owner = world.postgres.owner().await;
+    for statement in [
+        "INSERT INTO tenants SELECT md5(n::text)::uuid, (SELECT organization_id FROM tenants LIMIT 1)
+         FROM generate_series(1, 2000) AS n",
+        "INSERT INTO branches (organization_id, id, name)
+         SELECT organization_id, md5(organization_id || n::text)::uuid, 'x' FROM tenants, generate_series(1, 20) AS n",
+        "ANALYZE",
+    ] {
+        sqlx::query(statement).execute(&mut owner).await.unwrap();
+    }
+    let db = &world.replica.cloud.db;
+    let plan = |tenancy: Tenancy| async move {
+        let mut tx = db.begin(tenancy).await.unwrap();
+        let lines: Vec<String> = sqlx::query_scalar("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT id FROM branches")
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
+        lines.join("\n")
+    };
+    // An index finds one organisation; of all, nobody asks which they are; of a tree, a hash table knows.
+    let one = plan(Tenancy::One(world.msp)).await;
+    assert!(one.contains("Index Cond: ((organization_id >= $"), "{one}");
+    let all = plan(Tenancy::All).await;
+    assert!(all.contains("hashed SubPlan") && all.contains("never executed"), "{all}");
+    let tree = plan(Tenancy::Tree(world.msp)).await;
+    assert!(tree.contains("hashed SubPlan") && !tree.contains("= ANY"), "{tree}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_msps_do_not_meet() {
     let postgres = Postgres::start().await;
     let replica = Replica::start(&postgres, false).await;
