@@ -1,7 +1,7 @@
 //! npm `centrifuge`, unchanged, against both faces: it connects by the session's cookie or by a token, hears of every
 //! commit, recovers what it missed while it was cut off, and hears nothing of anybody else.
 
-use std::process::Stdio;
+use std::{io::Write as _, process::Stdio};
 
 use sent_contract::identity::{CreatedToken, NewToken};
 use sent_tests::{Cluster, Context as _, Face, Result, Setup, appliance, bail, books, ensure, program::root};
@@ -81,7 +81,7 @@ async fn centrifuge_client() -> Result<()> {
     }
     let mut cluster = Cluster::start(Setup::default()).await?;
     let office = cluster.office("Northwind").await?;
-    let (_appliance, face) = cluster.appliance(&office, "box").await?;
+    let (appliance, face) = cluster.appliance(&office, "box").await?;
 
     let mut client = Client::start(&face, &[], &["table:entries", "pulse.live"])?;
     client.until("connected", any).await?;
@@ -132,6 +132,21 @@ async fn centrifuge_client() -> Result<()> {
     fleet.until("subscribed", any).await?;
     sales(&face, 1).await?;
     appliance::hurry(&face).await?;
+    fleet.until("publication", any).await?;
+
+    // And of one that a verb imported beside the running box: nobody has to ask the box to look.
+    appliance::synced(&face, 60).await?;
+    let file = cluster.folder().join("bank.csv");
+    std::fs::File::create(&file)?.write_all(
+        b"transaction_id,date,description,account,amount,currency\n\
+          t1,2026-11-02,Coffee,Expenses:Coffee,4.50,EUR\nt1,2026-11-02,Coffee,Assets:Cash,-4.50,EUR\n",
+    )?;
+    let mut page = Client::start(&face, &[], &["table:entries"])?;
+    page.until("subscribed", any).await?;
+    let mut fleet = Client::start(&cluster.fleet, &[], &["fleet.entries"])?;
+    fleet.until("subscribed", any).await?;
+    appliance.run(&["capital", "import", &file.display().to_string(), "--create-accounts"])?;
+    page.until("publication", |e| e["data"]["op"] == "i").await?;
     fleet.until("publication", any).await?;
     cluster.passed();
     Ok(())
