@@ -1,6 +1,6 @@
 //! The task that talks to the cloud: asks the machine what to do, does it, and tells the machine what came of it.
 use crate::{
-    Handlers, Host, Identity, Ledger, LedgerError, LedgerState, Segment, Spool,
+    Handlers, Host, Identity, Ledger, LedgerError, LedgerState, Spool,
     commands::Runner,
     doorbell,
     exchange::{Exchange, Outcome},
@@ -13,7 +13,7 @@ use sent_protocol::{
     Batch, CertificateRequest, CertificateResponse, CommandState, Cursor, Desired, EpochAnswer, EpochStart,
     HEADER_EPOCH, HEADER_SEGMENT, Hash, Micros, Refusal, Reported, TelemetryCursor, TelemetryRefusal, limits, path,
     sync::{Answer, BoxSync, Effect, Event, Facts, Fault, Poll, Request, Standing},
-    telemetry,
+    telemetry::{self, Segment},
     topic::Live,
 };
 use std::{
