@@ -44,7 +44,8 @@ CREATE TABLE points_dirty (
     box_id  uuid NOT NULL, -- box
     keys    bigint[] NOT NULL, -- its series
     from_at timestamptz NOT NULL, -- first point
-    to_at   timestamptz NOT NULL -- last point
+    to_at   timestamptz NOT NULL, -- last point
+    noted   timestamptz NOT NULL DEFAULT now() -- when it came
 );
 
 CREATE VIEW points WITH (security_barrier) AS
@@ -88,9 +89,10 @@ BEGIN
 END
 $$;
 
--- Brings the roll-ups up to date with at most `most` dirty ranges; answers how many it took. Several replicas may call it
--- at once: each takes other ranges.
-CREATE FUNCTION sent_roll_up(most integer) RETURNS integer
+-- Brings the roll-ups up to date with at most `most` ranges that came at least `settled` ago; answers how many it took. A box
+-- that catches up sends many segments of the same minutes: waiting a little, they are read once and not with each of them.
+-- Several replicas may call it at once: each takes other ranges.
+CREATE FUNCTION sent_roll_up(most integer, settled interval) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
@@ -101,7 +103,7 @@ BEGIN
     DELETE FROM rolling;
     WITH took AS (
         DELETE FROM points_dirty WHERE id IN (
-            SELECT id FROM points_dirty ORDER BY id LIMIT most FOR UPDATE SKIP LOCKED)
+            SELECT id FROM points_dirty WHERE noted <= now() - settled ORDER BY id LIMIT most FOR UPDATE SKIP LOCKED)
         RETURNING box_id, keys, from_at, to_at)
     INSERT INTO rolling SELECT * FROM took;
     GET DIAGNOSTICS taken = ROW_COUNT;

@@ -53,7 +53,8 @@ CREATE TABLE points_dirty (
     box_id  uuid NOT NULL, -- box
     keys    bigint[] NOT NULL, -- its series
     from_at timestamptz NOT NULL, -- first point
-    to_at   timestamptz NOT NULL -- last point
+    to_at   timestamptz NOT NULL, -- last point
+    noted   timestamptz NOT NULL DEFAULT now() -- when it came
 );
 
 CREATE FUNCTION sent_not_dirty() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
@@ -80,6 +81,6 @@ REVOKE INSERT, UPDATE, DELETE ON points, points_1m, points_1h FROM sent_app;
 
 CREATE FUNCTION sent_make_day(day date) RETURNS boolean LANGUAGE sql AS $$ SELECT false $$;
 
-CREATE FUNCTION sent_roll_up(most integer) RETURNS integer LANGUAGE sql AS $$ SELECT 0 $$;
+CREATE FUNCTION sent_roll_up(most integer, settled interval) RETURNS integer LANGUAGE sql AS $$ SELECT 0 $$;
 
 CREATE FUNCTION sent_maintain_points(today date) RETURNS void LANGUAGE sql AS $$ SELECT NULL::void $$;

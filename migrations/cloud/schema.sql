@@ -618,5 +618,6 @@ CREATE TABLE points_dirty (
     keys    bigint[] NOT NULL,                 -- its series
     from_at timestamp with time zone NOT NULL, -- first point
     to_at   timestamp with time zone NOT NULL, -- last point
+    noted   timestamp with time zone NOT NULL, -- when it came
     PRIMARY KEY (id)
 );

@@ -10,8 +10,9 @@ use crate::{Cloud, db::Tenancy, error::Result, projector, status};
 
 /// Contacts and statuses.
 const PULSE: Duration = Duration::from_secs(5);
-/// Roll-ups of fresh points.
+/// Roll-ups of fresh points, and how long points may wait for others of their minutes to come too.
 const ROLL_UP: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(10);
 /// Partitions, retention, what has expired.
 const KEEPING: Duration = Duration::from_secs(3600);
 /// Boxes judged in one transaction.
@@ -24,7 +25,7 @@ pub async fn run(cloud: Arc<Cloud>, stop: CancellationToken) {
     let c = &cloud;
     tokio::join!(
         every("status", PULSE, &stop, || look(c)),
-        every("roll-up", ROLL_UP, &stop, || roll_up(c)),
+        every("roll-up", ROLL_UP, &stop, || roll_up(c, SETTLED)),
         every("housekeeping", KEEPING, &stop, || keep(c)),
     );
 }
@@ -101,11 +102,17 @@ async fn end_commands(cloud: &Cloud) -> Result<()> {
     Ok(())
 }
 
-/// Brings the roll-ups up to date.
-pub async fn roll_up(cloud: &Cloud) -> Result<()> {
+/// Brings the roll-ups up to date with the points that came at least `settled` ago.
+pub async fn roll_up(cloud: &Cloud, settled: Duration) -> Result<()> {
     loop {
         let mut tx = cloud.db.begin(Tenancy::All).await?;
-        let taken = sqlx::query_scalar!("SELECT sent_roll_up($1) AS \"taken!\"", RANGES).fetch_one(&mut *tx).await?;
+        let taken = sqlx::query_scalar!(
+            "SELECT sent_roll_up($1, make_interval(secs => $2)) AS \"taken!\"",
+            RANGES,
+            settled.as_secs_f64()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         tx.commit().await?;
         if taken < RANGES {
             return Ok(());

@@ -67,7 +67,7 @@ async fn segments_count_once_and_roll_up() {
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw").await, 840);
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_raw_default").await, 0, "each day has its partition");
 
-    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    sent_cloud::tasks::roll_up(&world.replica.cloud, Duration::ZERO).await.unwrap();
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_dirty").await, 0);
     assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1m_rows").await, 840);
     assert_eq!(world.postgres.count("SELECT sum(count)::bigint FROM points_1h_rows").await, 840);
@@ -119,11 +119,11 @@ async fn late_points_and_a_wrong_clock_lose_nothing() {
         telemetry::encode(&[Point { series: b.id, at: now, value: 2.0 }], std::slice::from_ref(&b), &[]).unwrap();
     assert_eq!(send(&made, 1, 3, bytes).await.status, StatusCode::OK);
     assert_eq!(world.postgres.count("SELECT count(*) FROM series WHERE metric = 'cpu_usage_ratio'").await, 2);
-    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    sent_cloud::tasks::roll_up(&world.replica.cloud, Duration::ZERO).await.unwrap();
     // Late points of a minute that was rolled up already change it.
     let bytes = telemetry::encode(&[Point { series: a.id, at: now - day + 1, value: 9.0 }], &[], &[]).unwrap();
     assert_eq!(send(&made, 1, 4, bytes).await.status, StatusCode::OK);
-    sent_cloud::tasks::roll_up(&world.replica.cloud).await.unwrap();
+    sent_cloud::tasks::roll_up(&world.replica.cloud, Duration::ZERO).await.unwrap();
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_1m_rows WHERE max = 9").await, 1);
     assert_eq!(world.postgres.count("SELECT count(*) FROM points_1h_rows WHERE max = 9").await, 1);
 }
