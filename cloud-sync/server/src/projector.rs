@@ -4,7 +4,8 @@
 //! at a time, and the place moves in the transaction that writes the rows. A batch is folded and written set by set. When
 //! that fails the batch is halved until the transaction at fault stands alone: that one goes to the visible quarantine and
 //! the queue goes on. Each round is a full look at the database and takes no input, so a lost wake-up costs a second and
-//! a crash costs nothing.
+//! a crash costs nothing. While one batch is written the next of the same box is read and parsed ahead: what is in the
+//! inbox never changes.
 //!
 //! A box may be newer than its cloud. Changes of tables the cloud does not know are left out and stay in the inbox; once a
 //! newer cloud declares the table they are projected after all ([`later`]).
@@ -17,9 +18,10 @@ mod prune;
 use std::{sync::Arc, time::Duration};
 
 use sent_core::Timestamp;
-use sent_protocol::change;
+use sent_protocol::{Change, change};
 use serde_json::value::RawValue;
 use sqlx::Connection;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -44,8 +46,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// Projects until `stop`.
 pub async fn run(cloud: Arc<Cloud>, stop: CancellationToken) {
     let mut failures = 0_u32;
+    let mut ahead = None;
     while !stop.is_cancelled() {
-        let wait = match step(&cloud).await {
+        let wait = match step(&cloud, &mut ahead).await {
             Ok(true) => {
                 failures = 0;
                 continue;
@@ -68,12 +71,25 @@ pub async fn run(cloud: Arc<Cloud>, stop: CancellationToken) {
     }
 }
 
-async fn step(cloud: &Cloud) -> Result<bool> {
-    Ok(round(cloud).await? || later::catch_up(cloud).await?)
+async fn step(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<bool> {
+    Ok(round_with(cloud, ahead).await? || later::catch_up(cloud).await?)
+}
+
+/// A batch that is being read while the one before it is written.
+struct Ahead {
+    box_id: Uuid,
+    /// Epoch and sequence it follows.
+    after: (i64, i64),
+    reading: JoinHandle<Result<Vec<Waiting>>>,
 }
 
 /// One batch of one box; whether there was one.
-pub async fn round(cloud: &Cloud) -> Result<bool> {
+pub async fn round(cloud: &Arc<Cloud>) -> Result<bool> {
+    round_with(cloud, &mut None).await
+}
+
+/// The same, with what the round before read ahead.
+async fn round_with(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<bool> {
     let mut tx = cloud.db.begin(Tenancy::All).await?;
     // Any box that is behind: which one is drawn by lot, so that a busy box does not starve the others.
     let behind = sqlx::query!(
@@ -87,13 +103,23 @@ pub async fn round(cloud: &Cloud) -> Result<bool> {
     let Some(behind) = behind else { return Ok(false) };
     db::enter(&mut tx, Tenancy::One(behind.organization_id)).await?;
     let origin = Origin { organization: behind.organization_id, box_id: behind.box_id, at: cloud.clock.now() };
-    let waiting = waiting(&mut tx, behind.box_id, behind.epoch, behind.sequence).await?;
+    let after = (behind.epoch, behind.sequence);
+    let mut waiting = match ahead.take() {
+        Some(read) if read.box_id == behind.box_id && read.after == after => {
+            read.reading.await.map_err(std::io::Error::other)??
+        }
+        _ => waiting(&mut tx, behind.box_id, after).await?,
+    };
     let (epoch, sequence) = waiting
         .last()
         // An epoch that has just begun has nothing to project yet.
         .map_or((behind.head_epoch, behind.head_sequence), |last| (last.epoch, last.sequence));
+    if (epoch, sequence) < (behind.head_epoch, behind.head_sequence) {
+        let reading = tokio::spawn(read_ahead(cloud.clone(), origin, (epoch, sequence)));
+        *ahead = Some(Ahead { box_id: origin.box_id, after: (epoch, sequence), reading });
+    }
     let tables = apply::tables(&mut tx).await?;
-    project(&mut tx, &tables, origin, &waiting).await?;
+    project(&mut tx, &tables, origin, &mut waiting).await?;
     sqlx::query!("UPDATE projections SET epoch = $2, sequence = $3 WHERE box_id = $1", behind.box_id, epoch, sequence)
         .execute(&mut *tx)
         .await?;
@@ -108,9 +134,20 @@ pub async fn round(cloud: &Cloud) -> Result<bool> {
 }
 
 /// Projects until nothing is left, what had to wait for its table too.
-pub async fn run_dry(cloud: &Cloud) -> Result<()> {
-    while step(cloud).await? {}
+pub async fn run_dry(cloud: &Arc<Cloud>) -> Result<()> {
+    while step(cloud, &mut None).await? {}
     Ok(())
+}
+
+async fn read_ahead(cloud: Arc<Cloud>, origin: Origin, after: (i64, i64)) -> Result<Vec<Waiting>> {
+    let mut tx = cloud.db.begin(Tenancy::One(origin.organization)).await?;
+    let mut next = waiting(&mut tx, origin.box_id, after).await?;
+    tx.commit().await?;
+    for waiting in &mut next {
+        // What cannot be read is judged when its turn comes.
+        waiting.parsed = waiting.parse().ok();
+    }
+    Ok(next)
 }
 
 /// A transaction out of the inbox.
@@ -119,13 +156,25 @@ struct Waiting {
     sequence: i64,
     action: String,
     changes: String,
+    /// The changes, when they were read ahead and have not been taken yet.
+    parsed: Option<Vec<Change>>,
 }
 
-async fn waiting(tx: &mut Tx, box_id: Uuid, epoch: i64, sequence: i64) -> Result<Vec<Waiting>> {
-    let rows = sqlx::query_as!(
-        Waiting,
+impl Waiting {
+    fn parse(&self) -> Result<Vec<Change>> {
+        let raw: &RawValue = serde_json::from_str(&self.changes)?;
+        change::parse(raw).map_err(|e| Error::Stored(e.to_string()))
+    }
+
+    fn take(&mut self) -> Result<Vec<Change>> {
+        self.parsed.take().map_or_else(|| self.parse(), Ok)
+    }
+}
+
+async fn waiting(tx: &mut Tx, box_id: Uuid, (epoch, sequence): (i64, i64)) -> Result<Vec<Waiting>> {
+    let rows = sqlx::query!(
         "SELECT epoch, sequence, action, changes FROM (
-             SELECT epoch, sequence, action, changes, sum(length(changes)) OVER (ORDER BY epoch, sequence) AS bytes,
+             SELECT epoch, sequence, action, changes, sum(octet_length(changes)) OVER (ORDER BY epoch, sequence) AS bytes,
                     row_number() OVER (ORDER BY epoch, sequence) AS place
              FROM (SELECT * FROM inbox WHERE box_id = $1 AND (epoch, sequence) > ($2, $3)
                    ORDER BY epoch, sequence LIMIT $4) AS next) AS page
@@ -139,11 +188,19 @@ async fn waiting(tx: &mut Tx, box_id: Uuid, epoch: i64, sequence: i64) -> Result
     )
     .fetch_all(&mut *tx)
     .await?;
-    Ok(rows)
+    let rows = rows.into_iter();
+    let waiting = rows.map(|r| Waiting {
+        epoch: r.epoch,
+        sequence: r.sequence,
+        action: r.action,
+        changes: r.changes,
+        parsed: None,
+    });
+    Ok(waiting.collect())
 }
 
 /// Writes transactions, halving what fails; the one at fault goes to quarantine.
-async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &[Waiting]) -> Result<()> {
+async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &mut [Waiting]) -> Result<()> {
     let mut parts = vec![all];
     while let Some(part) = parts.pop() {
         if part.is_empty() {
@@ -155,7 +212,7 @@ async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &[Waiting]) 
             Err(error) => match part {
                 [alone] => quarantine(tx, origin, alone, &error).await?,
                 several => {
-                    let (first, second) = several.split_at(several.len() / 2);
+                    let (first, second) = several.split_at_mut(several.len() / 2);
                     parts.push(second);
                     parts.push(first);
                 }
@@ -166,10 +223,10 @@ async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &[Waiting]) 
 }
 
 /// Writes transactions or leaves nothing of them.
-async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting]) -> Result<()> {
+async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &mut [Waiting]) -> Result<()> {
     let mut folded = Fold::default();
-    for (place, waiting) in part.iter().enumerate() {
-        fold_one(&mut folded, tables, place, &waiting.changes)?;
+    for (place, waiting) in part.iter_mut().enumerate() {
+        fold_one(&mut folded, tables, place, waiting.take()?)?;
     }
     let mut savepoint = tx.begin().await?;
     let written = write(&mut savepoint, tables, origin, part, &folded).await;
@@ -183,9 +240,7 @@ async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting])
     Ok(())
 }
 
-fn fold_one(folded: &mut Fold, tables: &Tables, place: usize, changes: &str) -> Result<()> {
-    let raw: &RawValue = serde_json::from_str(changes)?;
-    let changes = change::parse(raw).map_err(|e| Error::Stored(e.to_string()))?;
+fn fold_one(folded: &mut Fold, tables: &Tables, place: usize, changes: Vec<Change>) -> Result<()> {
     folded.add(tables, place, changes).map_err(|e| Error::Stored(e.to_string()))
 }
 
@@ -289,8 +344,7 @@ pub async fn retry(
         .await?;
     let tables = apply::tables(tx).await?;
     let origin = Origin { organization, box_id, at };
-    let first = sqlx::query_as!(
-        Waiting,
+    let first = sqlx::query!(
         "SELECT epoch, sequence, action, changes FROM inbox WHERE box_id = $1 AND epoch = $2 AND sequence = $3",
         box_id,
         epoch,
@@ -301,20 +355,26 @@ pub async fn retry(
     let Some(first) = first else {
         return Ok(Retried::Failed("the transaction is past its retention in the inbox; skip it".to_owned()));
     };
+    let mut first = Waiting {
+        epoch: first.epoch,
+        sequence: first.sequence,
+        action: first.action,
+        changes: first.changes,
+        parsed: None,
+    };
     let mut folded = Fold::default();
-    if let Err(error) = fold_one(&mut folded, &tables, 0, &first.changes) {
+    if let Err(error) = first.take().and_then(|changes| fold_one(&mut folded, &tables, 0, changes)) {
         return Ok(Retried::Failed(cause(&error)));
     }
     let touched = folded.keys();
-    let (mut at_epoch, mut at_sequence) = (epoch, sequence);
+    let mut after = (epoch, sequence);
     loop {
-        let later = waiting(tx, box_id, at_epoch, at_sequence).await?;
+        let later = waiting(tx, box_id, after).await?;
         let Some(last) = later.last() else { break };
-        (at_epoch, at_sequence) = (last.epoch, last.sequence);
+        after = (last.epoch, last.sequence);
         for next in later.iter().filter(|n| (n.epoch, n.sequence) <= (place.epoch, place.sequence)) {
-            let raw: &RawValue = serde_json::from_str(&next.changes)?;
             // What cannot be read is in quarantine itself.
-            let Ok(changes) = change::parse(raw) else { continue };
+            let Ok(changes) = next.parse() else { continue };
             let same = changes.into_iter().filter(|c| {
                 tables.get(&c.table).is_some_and(|t| {
                     t.is_up
@@ -324,7 +384,7 @@ pub async fn retry(
             });
             folded.add(&tables, 0, same.collect()).map_err(|e| Error::Stored(e.to_string()))?;
         }
-        if (at_epoch, at_sequence) >= (place.epoch, place.sequence) {
+        if after >= (place.epoch, place.sequence) {
             break;
         }
     }

@@ -5,7 +5,7 @@
 //! the catalog only. A row is mostly new, and a bare INSERT costs what COPY costs while one that watches for conflicts
 //! costs twice that: rows are inserted barely first, and put over what is there only when something is.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _};
 
 use indexmap::IndexMap;
 use sent_core::Timestamp;
@@ -58,7 +58,7 @@ pub async fn apply(tx: &mut Tx, tables: &Tables, origin: Origin, fold: &Fold) ->
         let Some(table) = tables.get(name) else { continue };
         for (shape, group) in &shapes(rows) {
             let columns = shape.columns(table);
-            let texts: Vec<Vec<Option<String>>> = columns.iter().map(|column| texts(group, column)).collect();
+            let texts: Vec<Vec<Option<Cow<'_, str>>>> = columns.iter().map(|column| texts(group, column)).collect();
             if let Shape::Put(_) = shape
                 && insert(tx, &bare_insert(table, &columns), origin, &texts).await?
             {
@@ -71,7 +71,7 @@ pub async fn apply(tx: &mut Tx, tables: &Tables, origin: Origin, fold: &Fold) ->
 }
 
 /// Inserts rows that are hopefully new; whether they all were. Otherwise nothing is inserted.
-async fn insert(tx: &mut Tx, sql: &str, origin: Origin, texts: &[Vec<Option<String>>]) -> Result<bool> {
+async fn insert(tx: &mut Tx, sql: &str, origin: Origin, texts: &[Vec<Option<Cow<'_, str>>>]) -> Result<bool> {
     let mut savepoint = tx.begin().await?;
     match execute(&mut savepoint, sql, origin, texts).await {
         Ok(()) => {
@@ -86,25 +86,25 @@ async fn insert(tx: &mut Tx, sql: &str, origin: Origin, texts: &[Vec<Option<Stri
     }
 }
 
-async fn execute(tx: &mut Tx, sql: &str, origin: Origin, texts: &[Vec<Option<String>>]) -> Result<()> {
+async fn execute(tx: &mut Tx, sql: &str, origin: Origin, texts: &[Vec<Option<Cow<'_, str>>>]) -> Result<()> {
     let query = sqlx::query(AssertSqlSafe(sql)).bind(origin.organization).bind(origin.box_id).bind(origin.at.0);
     texts.iter().fold(query, |query, values| query.bind(values)).execute(&mut *tx).await?;
     Ok(())
 }
 
 /// A column of some rows as text that PostgreSQL casts to the column's type.
-fn texts(rows: &[&Map<String, Value>], column: &str) -> Vec<Option<String>> {
+fn texts<'a>(rows: &[&'a Map<String, Value>], column: &str) -> Vec<Option<Cow<'a, str>>> {
     rows.iter()
         .map(|row| match row.get(column)? {
             Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
+            Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+            other => Some(Cow::Owned(other.to_string())),
         })
         .collect()
 }
 
 /// What a row's statement depends on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Shape {
     Delete,
     Put(Vec<String>),
@@ -122,18 +122,23 @@ impl Shape {
 }
 
 /// Rows by the statement that writes them. A key stands in one group only, so the groups may go in any order.
-fn shapes(rows: &IndexMap<Vec<String>, End>) -> BTreeMap<Shape, Vec<&Map<String, Value>>> {
-    let mut groups: BTreeMap<Shape, Vec<&Map<String, Value>>> = BTreeMap::new();
-    let mut last: Option<(&End, Shape)> = None;
+fn shapes(rows: &IndexMap<Vec<String>, End>) -> IndexMap<Shape, Vec<&Map<String, Value>>> {
+    let mut groups: IndexMap<Shape, Vec<&Map<String, Value>>> = IndexMap::new();
+    let mut last: Option<(&End, usize)> = None;
     for end in rows.values() {
         // Neighbours mostly look alike: their column list is made once.
-        let shape = match &last {
-            Some((before, shape)) if is_alike(before, end) => shape.clone(),
-            _ => shape_of(end),
+        let place = match last {
+            Some((before, place)) if is_alike(before, end) => place,
+            _ => {
+                let entry = groups.entry(shape_of(end));
+                let place = entry.index();
+                entry.or_default();
+                place
+            }
         };
         let (End::Put(row) | End::Patch(row) | End::Delete(row)) = end;
-        groups.entry(shape.clone()).or_default().push(row);
-        last = Some((end, shape));
+        groups[place].push(row);
+        last = Some((end, place));
     }
     groups
 }

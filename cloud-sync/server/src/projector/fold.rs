@@ -95,7 +95,7 @@ impl Fold {
             let key = key_of(table, &change)?;
             if table.is_up {
                 let rows = self.rows.entry(change.table.clone()).or_default();
-                let end = end(table, rows.get(&key), change);
+                let end = end(table, rows.get_mut(&key), change);
                 rows.insert(key, end);
             } else {
                 edits.push(Edit { ordinal, change });
@@ -137,30 +137,28 @@ pub fn key_of(table: &Table, change: &Change) -> Result<Key, Misfit> {
         .collect()
 }
 
-fn end(table: &Table, before: Option<&End>, change: Change) -> End {
-    let mut row: Map<String, Value> =
-        change.new.into_iter().filter(|(column, _)| table.columns.contains_key(column)).collect();
-    let key: Map<String, Value> = change.key.into_iter().filter(|(column, _)| table.keys.contains(column)).collect();
-    match (change.op, before) {
+fn end(table: &Table, before: Option<&mut End>, change: Change) -> End {
+    let Change { op, mut key, new: mut row, .. } = change;
+    row.retain(|column, _| table.columns.contains_key(column));
+    key.retain(|column, _| table.keys.contains(column));
+    match (op, before) {
         (Op::Delete, _) => End::Delete(key),
         (Op::Insert, _) => {
             row.extend(key);
             End::Put(row)
         }
         (Op::Update, Some(End::Put(whole))) => {
-            let mut whole = whole.clone();
             whole.extend(row);
             whole.extend(key);
-            End::Put(whole)
+            End::Put(std::mem::take(whole))
         }
         (Op::Update, Some(End::Patch(part))) => {
-            let mut part = part.clone();
             part.extend(row);
             part.extend(key);
-            End::Patch(part)
+            End::Patch(std::mem::take(part))
         }
         // A row that is gone stays gone: an update of it changes nothing on the box either.
-        (Op::Update, Some(End::Delete(gone))) => End::Delete(gone.clone()),
+        (Op::Update, Some(End::Delete(gone))) => End::Delete(std::mem::take(gone)),
         (Op::Update, None) => {
             row.extend(key);
             End::Patch(row)
