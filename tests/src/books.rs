@@ -9,6 +9,7 @@ use sent_contract::{
     Page, Uuid,
     capital::{BalanceRow, Entry, ImportReport, NewAccount, NewEntry, NewLine},
     pulse::{Check, CheckKind, NewCheck, Rule},
+    reference::{Item, NewFxRate, NewItem, NewTaxRate, OrganizationSetting, TaxRate},
 };
 
 use crate::Face;
@@ -207,6 +208,66 @@ pub fn year(seed: u64) -> Vec<NewEntry> {
     ));
     all.sort_by(|a, b| a.date.cmp(&b.date));
     all
+}
+
+/// Rates of the dollar and the pound, month by month: currency, first day, worth in euros.
+const RATES: &[(&str, &str, &str)] = &[
+    ("USD", "2026-05-01", "0.9240"),
+    ("USD", "2026-08-01", "0.9185"),
+    ("USD", "2026-11-01", "0.9212"),
+    ("GBP", "2026-05-01", "1.1705"),
+    ("GBP", "2026-08-01", "1.1620"),
+    ("GBP", "2026-11-01", "1.1668"),
+];
+
+/// Code, name, percent, first day. The second rate of a code ends the first.
+const TAXES: &[(&str, &str, &str, &str)] = &[
+    ("VAT", "Value added tax", "19", "2021-01-01"),
+    ("REDUCED", "Value added tax, reduced", "7", "2021-01-01"),
+    ("LODGING", "Lodging tax", "5", "2021-01-01"),
+    ("LODGING", "Lodging tax", "7.5", "2026-07-01"),
+];
+
+/// Number, name, unit, net price in euros, tax.
+const ITEMS: &[(&str, &str, &str, &str, &str)] = &[
+    ("C-100", "Consulting", "hour", "120.00", "VAT"),
+    ("C-200", "Consulting abroad", "day", "1100.00", "VAT"),
+    ("B-010", "Handbook, printed", "piece", "34.95", "REDUCED"),
+    ("F-001", "Office chair", "piece", "249.90", "VAT"),
+    ("F-002", "Desk, adjustable", "piece", "649.00", "VAT"),
+    ("S-310", "Coffee beans", "kg", "18.40", "REDUCED"),
+];
+
+/// What the cloud hands down beside the chart: rates, taxes, items, a setting. What is there already stays as it is.
+pub async fn furnish(fleet: &Face, organization: Uuid) -> Result<()> {
+    let at = format!("/api/fleet/organizations/{organization}");
+    for (currency, date, rate) in RATES {
+        let new = NewFxRate { currency: (*currency).into(), date: (*date).into(), rate: rate.parse()? };
+        fleet.change(reqwest::Method::PUT, &format!("{at}/rates"), &new).await?;
+    }
+    let known: Vec<TaxRate> = fleet.get(&format!("{at}/taxes")).await?;
+    for (code, name, rate, valid_from) in TAXES {
+        if known.iter().all(|k| k.code != *code || k.valid_from != *valid_from) {
+            let (code, name, valid_from) = ((*code).to_owned(), (*name).to_owned(), (*valid_from).to_owned());
+            let _: TaxRate =
+                fleet.post(&format!("{at}/taxes"), &NewTaxRate { code, name, rate: rate.parse()?, valid_from }).await?;
+        }
+    }
+    let known: Vec<Item> = fleet.get(&format!("{at}/items")).await?;
+    for (sku, name, unit, price, tax) in ITEMS.iter().filter(|(sku, ..)| known.iter().all(|k| k.sku != *sku)) {
+        let new = NewItem {
+            sku: (*sku).to_owned(),
+            name: (*name).to_owned(),
+            unit: (*unit).to_owned(),
+            price: price.parse()?,
+            currency: "EUR".to_owned(),
+            tax: Some((*tax).to_owned()),
+        };
+        let _: Item = fleet.post(&format!("{at}/items"), &new).await?;
+    }
+    let demand = OrganizationSetting { key: "entry.description.required".to_owned(), value: "true".to_owned() };
+    fleet.change(reqwest::Method::PUT, &format!("{at}/settings"), &demand).await?;
+    Ok(())
 }
 
 /// A dozen checks around an address that answers.

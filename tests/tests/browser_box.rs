@@ -14,6 +14,11 @@ const PAGES: &[(&str, &[&str], &str)] = &[
     ("/journal/import", &["mport"], "import"),
     ("/accounts", &["Assets:Bank:Checking"], "accounts"),
     ("/trial-balance", &["Assets:Bank:Checking"], "trial-balance"),
+    ("/reference?show=accounts", &["Expenses:Rent", "Open"], "reference-accounts"),
+    ("/reference?show=rates", &["USD", "0.9212"], "reference-rates"),
+    ("/reference?show=taxes", &["Lodging tax", "7.5 %"], "reference-taxes"),
+    ("/reference?show=items", &["Office chair", "249.90"], "reference-items"),
+    ("/reference?show=settings", &["entry.description.required"], "reference-settings"),
     ("/monitoring", &["this box"], "hosts"),
     ("/monitoring/checks", &["box pages"], "checks"),
     ("/monitoring/charts", &["Processor"], "charts"),
@@ -30,6 +35,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
 async fn browser_box() -> Result<()> {
     let mut cluster = Cluster::start(Setup::default()).await?;
     let office = cluster.office("Northwind").await?;
+    books::furnish(&cluster.fleet, office.organization).await?;
     let (appliance, face) = cluster.appliance(&office, "Harbour Street").await?;
     books::fill(&face, 1).await?;
     let browser = Browser::open().await?;

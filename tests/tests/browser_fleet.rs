@@ -13,6 +13,12 @@ use crate::{
 const PAGES: &[(&str, &[&str], &str)] = &[
     ("/boxes", &["Harbour Street", "Northwind"], "boxes"),
     ("/customers", &["Northwind"], "customers"),
+    ("/reference?show=accounts", &["Assets:Bank:Checking", "1200"], "reference-accounts"),
+    ("/reference?show=rates", &["USD", "0.9212"], "reference-rates"),
+    ("/reference?show=taxes", &["Lodging tax", "7.5 %"], "reference-taxes"),
+    ("/reference?show=items", &["Office chair", "249.90"], "reference-items"),
+    ("/reference?show=settings", &["entry.description.required"], "reference-settings"),
+    ("/reference?show=roles", &["Accountant", "capital.*"], "reference-roles"),
     ("/entries", &["Dollars sold"], "entries"),
     ("/alerts", &["lert"], "alerts"),
     ("/proposals", &["roposal"], "proposals"),
@@ -27,6 +33,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
 async fn browser_fleet() -> Result<()> {
     let mut cluster = Cluster::start(Setup::default()).await?;
     let office = cluster.office("Northwind").await?;
+    books::furnish(&cluster.fleet, office.organization).await?;
     let (appliance, face) = cluster.appliance(&office, "Harbour Street").await?;
     books::fill(&face, 1).await?;
     appliance::synced(&face, 60).await?;

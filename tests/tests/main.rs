@@ -12,6 +12,7 @@ mod hostile_input;
 mod kill_anywhere;
 mod other_processes;
 mod poison_transaction;
+mod reference_data;
 mod restored_backup;
 mod revoked_box;
 mod tenancy;

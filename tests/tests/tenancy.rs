@@ -2,7 +2,10 @@
 //! without the right and without the CSRF token it refuses; each change leaves an audit entry; and whoever belongs to
 //! another organisation sees nothing of the first one's and changes nothing of it, whatever route they try.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use reqwest::{Method, StatusCode};
 use sent_contract::{
@@ -11,6 +14,7 @@ use sent_contract::{
     fleet::{Claim, Proposal, Quarantined},
     identity::{CreatedToken, Me, NewToken, Role, TotpSetup, User},
     pulse::{Alert, Check, Rule, Silence},
+    reference::{Item, TaxRate},
 };
 use sent_protocol::{Batch, Head, path};
 use sent_tests::{
@@ -42,14 +46,19 @@ impl Listed {
         Ok(self.method.parse()?)
     }
 
-    /// The path with a row's id in place of its parameter.
+    /// The path with a row's id in place of each parameter. Ids are named by what stands before the parameter.
     fn filled(&self, ids: &BTreeMap<&str, String>) -> Result<String> {
-        let Some((before, rest)) = self.path.split_once('{') else { return Ok(self.path.clone()) };
-        let after = rest.split_once('}').map_or("", |(_, after)| after);
-        let Some(id) = ids.get(before.trim_end_matches('/')) else {
-            bail!("{}: the walk knows no row for it; name one", self.name());
-        };
-        Ok(format!("{before}{id}{after}"))
+        let (mut before, mut filled) = (String::new(), String::new());
+        for part in self.path.split('/').skip(1) {
+            let id = match part.starts_with('{') {
+                true => ids.get(before.as_str()).map(String::as_str),
+                false => Some(part),
+            };
+            let Some(id) = id else { bail!("{}: the walk knows no row for {part}; name one", self.name()) };
+            let _ = write!(filled, "/{id}");
+            let _ = write!(before, "/{part}");
+        }
+        Ok(filled)
     }
 }
 
@@ -287,7 +296,10 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         Ok(page.items.into_iter().find(|a| a.rule == rule_row.id))
     })
     .await?;
+    let accounts: Vec<Account> = owner.get("/api/capital/accounts").await?;
+    let account = |name: &str| accounts.iter().find(|a| a.name == name).map(|a| a.id).unwrap_or_default();
     let ids: BTreeMap<&str, String> = [
+        ("/api/capital/accounts", account("Assets:Cash").to_string()),
         ("/api/capital/entries", id.to_string()),
         ("/api/pulse/checks", check_row.id.to_string()),
         ("/api/pulse/rules", rule_row.id.to_string()),
@@ -311,6 +323,9 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
             NewLine { account: "Income:Sales".into(), amount: (-1).into(), currency: "EUR".into(), memo: None } ] }),
         ),
         ("POST /api/capital/entries/{id}/reverse", json!({ "id": new_id() })),
+        ("PUT /api/capital/accounts/{id}", json!({ "name": "Assets:Mine now" })),
+        ("POST /api/capital/accounts/{id}/close", json!({ "on": "2026-12-31" })),
+        ("PUT /api/capital/rates", json!({ "currency": "USD", "date": "2026-01-01", "rate": "7" })),
         ("PUT /api/pulse/checks/{id}", json!({ "name": "mine now", "kind": { "kind": "ping", "host": "127.0.0.1" } })),
         ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
         ("PUT /api/pulse/rules/{id}", json!(rule_row)),
@@ -345,6 +360,21 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         Call("POST /api/audit/verify", "/api/audit/verify".into(), json!({})),
         Call("POST /api/sync/now", "/api/sync/now".into(), json!({})),
         Call("POST /api/capital/accounts", "/api/capital/accounts".into(), json!({ "name": "Expenses:Spice" })),
+        Call(
+            "PUT /api/capital/accounts/{id}",
+            at("/api/capital/accounts", &account("Assets:Equipment")),
+            json!({ "name": "Assets:Equipment", "code": "0401" }),
+        ),
+        Call(
+            "POST /api/capital/accounts/{id}/close",
+            format!("/api/capital/accounts/{}/close", account("Assets:Equipment")),
+            json!({ "on": "2026-12-31" }),
+        ),
+        Call(
+            "PUT /api/capital/rates",
+            "/api/capital/rates".into(),
+            json!({ "currency": "USD", "date": "2026-01-01", "rate": "0.9" }),
+        ),
         Call("POST /api/capital/entries", "/api/capital/entries".into(), json!(books::sale(new_id(), 500))),
         Call(
             "POST /api/capital/entries/{id}/reverse",
@@ -418,6 +448,17 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
     let own_roles: Vec<Role> = owner.get("/api/roles").await?;
     let (role, own_role) = (roles[0].id, own_roles[0].id);
     let user_row: User = owner.post("/api/users", &user(own_role, 1)).await?;
+    let new_role = json!({ "name": MARK, "rights": ["home.read"] });
+    let own_spare: Role = owner.post("/api/roles", &new_role).await?;
+    let spare: Role = owner.post(&format!("{at}/roles"), &new_role).await?;
+    let tax = |rate: &str, from: &str| json!({ "code": "VAT", "name": MARK, "rate": rate, "valid_from": from });
+    let tax_row: TaxRate = owner.post(&format!("{at}/taxes"), &tax("19", "2021-01-01")).await?;
+    let item = |sku: &str| json!({ "sku": sku, "name": MARK, "unit": "piece", "price": "1.50", "currency": "EUR" });
+    let item_row: Item = owner.post(&format!("{at}/items"), &item("A-1")).await?;
+    let rate = |rate: &str| json!({ "currency": "USD", "date": "2026-01-01", "rate": rate });
+    let setting = |value: &str| json!({ "key": "invoice.footer", "value": value });
+    owner.change(Method::PUT, &format!("{at}/rates"), &rate("0.9")).await?;
+    owner.change(Method::PUT, &format!("{at}/settings"), &setting(MARK)).await?;
     let token = NewToken { name: MARK.to_owned(), rights: vec!["audit.read".to_owned()], days: None };
     let token_row: CreatedToken = owner.post("/api/tokens", &token).await?;
     let (quarantined, proposals, box_id) = troubles(cluster, &customer, &account, &cloud).await?;
@@ -426,6 +467,14 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
         ("/api/users", user_row.id.to_string()),
         ("/api/fleet/boxes", box_id.to_string()),
         ("/api/fleet/organizations", made.id.to_string()),
+        ("/api/roles", own_spare.id.to_string()),
+        ("/api/fleet/organizations/{id}/roles", spare.id.to_string()),
+        ("/api/fleet/organizations/{id}/accounts", account.id.to_string()),
+        ("/api/fleet/organizations/{id}/rates", "USD".to_owned()),
+        ("/api/fleet/organizations/{id}/rates/{currency}", "2026-01-01".to_owned()),
+        ("/api/fleet/organizations/{id}/taxes", tax_row.id.to_string()),
+        ("/api/fleet/organizations/{id}/items", item_row.id.to_string()),
+        ("/api/fleet/organizations/{id}/settings", "invoice.footer".to_owned()),
         ("/api/fleet/quarantine", quarantined[0].to_string()),
         ("/api/fleet/proposals", proposals[0].to_string()),
     ]
@@ -444,6 +493,19 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
         ("POST /api/fleet/organizations/{id}/branches", json!({ "name": "mine now", "timezone": "UTC" })),
         ("POST /api/fleet/organizations/{id}/users", user(role, 7)),
         ("POST /api/fleet/organizations/{id}/accounts", json!({ "name": "Assets:Mine now" })),
+        ("PUT /api/fleet/organizations/{id}/accounts/{account}", json!({ "name": "Assets:Mine now" })),
+        ("POST /api/fleet/organizations/{id}/accounts/{account}/close", json!({ "on": "2026-12-31" })),
+        ("PUT /api/fleet/organizations/{id}/rates", rate("7")),
+        ("POST /api/fleet/organizations/{id}/taxes", tax("7", "2026-01-01")),
+        ("PUT /api/fleet/organizations/{id}/taxes/{tax}", tax("7", "2021-01-01")),
+        ("POST /api/fleet/organizations/{id}/taxes/{tax}/close", json!({ "on": "2026-12-31" })),
+        ("POST /api/fleet/organizations/{id}/items", item("A-7")),
+        ("PUT /api/fleet/organizations/{id}/items/{item}", item("A-7")),
+        ("POST /api/fleet/organizations/{id}/items/{item}/close", json!({ "on": "2026-12-31" })),
+        ("PUT /api/fleet/organizations/{id}/settings", setting("mine now")),
+        ("POST /api/fleet/organizations/{id}/roles", json!({ "name": "mine now", "rights": ["*"] })),
+        ("PUT /api/fleet/organizations/{id}/roles/{role}", json!({ "name": "mine now", "rights": ["*"] })),
+        ("PUT /api/roles/{id}", json!({ "name": "mine now", "rights": ["*"] })),
         ("POST /api/fleet/quarantine/{id}/skip", json!({ "reason": "mine now" })),
         ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
     ]
@@ -496,6 +558,56 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
             format!("{at}/accounts"),
             json!({ "name": "Assets:Spice" }),
         ),
+        Call(
+            "PUT /api/fleet/organizations/{id}/accounts/{account}",
+            format!("{at}/accounts/{}", account.id),
+            json!({ "name": "Assets:Pepper" }),
+        ),
+        Call(
+            "POST /api/fleet/organizations/{id}/accounts/{account}/close",
+            format!("{at}/accounts/{}/close", account.id),
+            json!({ "on": "2026-12-31" }),
+        ),
+        Call("PUT /api/fleet/organizations/{id}/rates", format!("{at}/rates"), rate("0.95")),
+        Call(
+            "DELETE /api/fleet/organizations/{id}/rates/{currency}/{date}",
+            format!("{at}/rates/USD/2026-01-01"),
+            json!({}),
+        ),
+        Call("POST /api/fleet/organizations/{id}/taxes", format!("{at}/taxes"), tax("20", "2026-01-01")),
+        Call(
+            "PUT /api/fleet/organizations/{id}/taxes/{tax}",
+            format!("{at}/taxes/{}", tax_row.id),
+            tax("18", "2021-01-01"),
+        ),
+        Call(
+            "POST /api/fleet/organizations/{id}/taxes/{tax}/close",
+            format!("{at}/taxes/{}/close", tax_row.id),
+            json!({ "on": "2024-12-31" }),
+        ),
+        Call("POST /api/fleet/organizations/{id}/items", format!("{at}/items"), item("A-2")),
+        Call("PUT /api/fleet/organizations/{id}/items/{item}", format!("{at}/items/{}", item_row.id), item("A-3")),
+        Call(
+            "POST /api/fleet/organizations/{id}/items/{item}/close",
+            format!("{at}/items/{}/close", item_row.id),
+            json!({ "on": "2026-12-31" }),
+        ),
+        Call("PUT /api/fleet/organizations/{id}/settings", format!("{at}/settings"), setting("Thank you")),
+        Call("DELETE /api/fleet/organizations/{id}/settings/{key}", format!("{at}/settings/invoice.footer"), json!({})),
+        Call(
+            "POST /api/fleet/organizations/{id}/roles",
+            format!("{at}/roles"),
+            json!({ "name": "clerk", "rights": ["capital.*"] }),
+        ),
+        Call(
+            "PUT /api/fleet/organizations/{id}/roles/{role}",
+            format!("{at}/roles/{}", spare.id),
+            json!({ "name": "guest", "rights": [] }),
+        ),
+        Call("DELETE /api/fleet/organizations/{id}/roles/{role}", format!("{at}/roles/{}", spare.id), json!({})),
+        Call("POST /api/roles", "/api/roles".into(), json!({ "name": "desk", "rights": ["audit.read"] })),
+        Call("PUT /api/roles/{id}", format!("/api/roles/{}", own_spare.id), json!({ "name": "guest", "rights": [] })),
+        Call("DELETE /api/roles/{id}", format!("/api/roles/{}", own_spare.id), json!({})),
         Call(
             "POST /api/fleet/quarantine/{id}/retry",
             format!("/api/fleet/quarantine/{}/retry", quarantined[0]),
@@ -555,13 +667,15 @@ async fn troubles(
     }
     let reply = by_hand.wire.post(path::TRANSACTIONS, &Batch { epoch: 1, transactions }).await?;
     ensure!(reply.status.is_success(), "{}: {}", reply.status, String::from_utf8_lossy(&reply.body));
+    // What the other box proposed meanwhile waits too.
+    let waiting = |what: &str| format!("/api/fleet/{what}?state=open&box={}", by_hand.answer.box_id);
     let quarantined = until("two transactions are in quarantine", 30, || async {
-        let page: Page<Quarantined> = cluster.fleet.get("/api/fleet/quarantine?state=open").await?;
+        let page: Page<Quarantined> = cluster.fleet.get(&waiting("quarantine")).await?;
         Ok(<[i64; 2]>::try_from(page.items.iter().map(|q| q.id).collect::<Vec<_>>()).ok())
     })
     .await?;
     let proposals = until("two proposals wait", 30, || async {
-        let page: Page<Proposal> = cluster.fleet.get("/api/fleet/proposals?state=open").await?;
+        let page: Page<Proposal> = cluster.fleet.get(&waiting("proposals")).await?;
         Ok(<[i64; 2]>::try_from(page.items.iter().map(|p| p.id).collect::<Vec<_>>()).ok())
     })
     .await?;

@@ -207,6 +207,7 @@ impl Stack {
         step("customer, users and chart of accounts, by the cloud's routes");
         let fleet = Face::login(console, MSP.1, &kept.fleet_password).await?;
         let office = cluster::make_office(&fleet, OFFICE, &kept.office_password).await?;
+        books::furnish(&fleet, office.organization).await?;
 
         step("box");
         let mut appliance = Appliance::at(var.join("box"), var.join("box.log"), kept.port("box")?);
