@@ -80,7 +80,7 @@ struct Ahead {
     box_id: Uuid,
     /// Epoch and sequence it follows.
     after: (i64, i64),
-    reading: JoinHandle<Result<Vec<Waiting>>>,
+    reading: JoinHandle<Result<Batch>>,
 }
 
 /// One batch of one box; whether there was one.
@@ -104,13 +104,14 @@ async fn round_with(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<boo
     db::enter(&mut tx, Tenancy::One(behind.organization_id)).await?;
     let origin = Origin { organization: behind.organization_id, box_id: behind.box_id, at: cloud.clock.now() };
     let after = (behind.epoch, behind.sequence);
-    let mut waiting = match ahead.take() {
+    let batch = match ahead.take() {
         Some(read) if read.box_id == behind.box_id && read.after == after => {
             read.reading.await.map_err(std::io::Error::other)??
         }
-        _ => waiting(&mut tx, behind.box_id, after).await?,
+        _ => Batch { waiting: waiting(&mut tx, behind.box_id, after).await?, folded: None },
     };
-    let (epoch, sequence) = waiting
+    let (epoch, sequence) = batch
+        .waiting
         .last()
         // An epoch that has just begun has nothing to project yet.
         .map_or((behind.head_epoch, behind.head_sequence), |last| (last.epoch, last.sequence));
@@ -119,7 +120,7 @@ async fn round_with(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<boo
         *ahead = Some(Ahead { box_id: origin.box_id, after: (epoch, sequence), reading });
     }
     let tables = apply::tables(&mut tx).await?;
-    project(&mut tx, &tables, origin, &mut waiting).await?;
+    project(&mut tx, &tables, origin, &batch.waiting, batch.folded).await?;
     sqlx::query!("UPDATE projections SET epoch = $2, sequence = $3 WHERE box_id = $1", behind.box_id, epoch, sequence)
         .execute(&mut *tx)
         .await?;
@@ -139,15 +140,20 @@ pub async fn run_dry(cloud: &Arc<Cloud>) -> Result<()> {
     Ok(())
 }
 
-async fn read_ahead(cloud: Arc<Cloud>, origin: Origin, after: (i64, i64)) -> Result<Vec<Waiting>> {
+async fn read_ahead(cloud: Arc<Cloud>, origin: Origin, after: (i64, i64)) -> Result<Batch> {
     let mut tx = cloud.db.begin(Tenancy::One(origin.organization)).await?;
-    let mut next = waiting(&mut tx, origin.box_id, after).await?;
+    let waiting = waiting(&mut tx, origin.box_id, after).await?;
+    let tables = apply::tables(&mut tx).await?;
     tx.commit().await?;
-    for waiting in &mut next {
-        // What cannot be read is judged when its turn comes.
-        waiting.parsed = waiting.parse().ok();
-    }
-    Ok(next)
+    // What cannot be folded is judged when its turn comes.
+    let folded = fold(&tables, &waiting).ok();
+    Ok(Batch { waiting, folded })
+}
+
+/// Transactions to project, and what is left of them when that is known already.
+struct Batch {
+    waiting: Vec<Waiting>,
+    folded: Option<Fold>,
 }
 
 /// A transaction out of the inbox.
@@ -156,8 +162,6 @@ struct Waiting {
     sequence: i64,
     action: String,
     changes: String,
-    /// The changes, when they were read ahead and have not been taken yet.
-    parsed: Option<Vec<Change>>,
 }
 
 impl Waiting {
@@ -165,14 +169,11 @@ impl Waiting {
         let raw: &RawValue = serde_json::from_str(&self.changes)?;
         change::parse(raw).map_err(|e| Error::Stored(e.to_string()))
     }
-
-    fn take(&mut self) -> Result<Vec<Change>> {
-        self.parsed.take().map_or_else(|| self.parse(), Ok)
-    }
 }
 
 async fn waiting(tx: &mut Tx, box_id: Uuid, (epoch, sequence): (i64, i64)) -> Result<Vec<Waiting>> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Waiting,
         "SELECT epoch, sequence, action, changes FROM (
              SELECT epoch, sequence, action, changes, sum(octet_length(changes)) OVER (ORDER BY epoch, sequence) AS bytes,
                     row_number() OVER (ORDER BY epoch, sequence) AS place
@@ -188,31 +189,30 @@ async fn waiting(tx: &mut Tx, box_id: Uuid, (epoch, sequence): (i64, i64)) -> Re
     )
     .fetch_all(&mut *tx)
     .await?;
-    let rows = rows.into_iter();
-    let waiting = rows.map(|r| Waiting {
-        epoch: r.epoch,
-        sequence: r.sequence,
-        action: r.action,
-        changes: r.changes,
-        parsed: None,
-    });
-    Ok(waiting.collect())
+    Ok(rows)
 }
 
-/// Writes transactions, halving what fails; the one at fault goes to quarantine.
-async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &mut [Waiting]) -> Result<()> {
+/// Writes transactions, halving what fails; the one at fault goes to quarantine. `folded` is what is left of all of them,
+/// when that is known already.
+async fn project(
+    tx: &mut Tx,
+    tables: &Tables,
+    origin: Origin,
+    all: &[Waiting],
+    mut folded: Option<Fold>,
+) -> Result<()> {
     let mut parts = vec![all];
     while let Some(part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
-        match attempt(tx, tables, origin, part).await {
+        match attempt(tx, tables, origin, part, folded.take()).await {
             Ok(()) => {}
             Err(error) if !is_data_fault(&error) => return Err(error),
             Err(error) => match part {
                 [alone] => quarantine(tx, origin, alone, &error).await?,
                 several => {
-                    let (first, second) = several.split_at_mut(several.len() / 2);
+                    let (first, second) = several.split_at(several.len() / 2);
                     parts.push(second);
                     parts.push(first);
                 }
@@ -223,11 +223,8 @@ async fn project(tx: &mut Tx, tables: &Tables, origin: Origin, all: &mut [Waitin
 }
 
 /// Writes transactions or leaves nothing of them.
-async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &mut [Waiting]) -> Result<()> {
-    let mut folded = Fold::default();
-    for (place, waiting) in part.iter_mut().enumerate() {
-        fold_one(&mut folded, tables, place, waiting.take()?)?;
-    }
+async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting], folded: Option<Fold>) -> Result<()> {
+    let folded = folded.map_or_else(|| fold(tables, part), Ok)?;
     let mut savepoint = tx.begin().await?;
     let written = write(&mut savepoint, tables, origin, part, &folded).await;
     match written {
@@ -240,8 +237,12 @@ async fn attempt(tx: &mut Tx, tables: &Tables, origin: Origin, part: &mut [Waiti
     Ok(())
 }
 
-fn fold_one(folded: &mut Fold, tables: &Tables, place: usize, changes: Vec<Change>) -> Result<()> {
-    folded.add(tables, place, changes).map_err(|e| Error::Stored(e.to_string()))
+fn fold(tables: &Tables, part: &[Waiting]) -> Result<Fold> {
+    let mut folded = Fold::default();
+    for (place, waiting) in part.iter().enumerate() {
+        folded.add(tables, place, waiting.parse()?).map_err(|e| Error::Stored(e.to_string()))?;
+    }
+    Ok(folded)
 }
 
 async fn write(tx: &mut Tx, tables: &Tables, origin: Origin, part: &[Waiting], folded: &Fold) -> Result<()> {
@@ -344,7 +345,8 @@ pub async fn retry(
         .await?;
     let tables = apply::tables(tx).await?;
     let origin = Origin { organization, box_id, at };
-    let first = sqlx::query!(
+    let first = sqlx::query_as!(
+        Waiting,
         "SELECT epoch, sequence, action, changes FROM inbox WHERE box_id = $1 AND epoch = $2 AND sequence = $3",
         box_id,
         epoch,
@@ -355,17 +357,10 @@ pub async fn retry(
     let Some(first) = first else {
         return Ok(Retried::Failed("the transaction is past its retention in the inbox; skip it".to_owned()));
     };
-    let mut first = Waiting {
-        epoch: first.epoch,
-        sequence: first.sequence,
-        action: first.action,
-        changes: first.changes,
-        parsed: None,
+    let mut folded = match fold(&tables, std::slice::from_ref(&first)) {
+        Ok(folded) => folded,
+        Err(error) => return Ok(Retried::Failed(cause(&error))),
     };
-    let mut folded = Fold::default();
-    if let Err(error) = first.take().and_then(|changes| fold_one(&mut folded, &tables, 0, changes)) {
-        return Ok(Retried::Failed(cause(&error)));
-    }
     let touched = folded.keys();
     let mut after = (epoch, sequence);
     loop {

@@ -55,7 +55,7 @@ pub async fn catch_up(cloud: &Cloud) -> Result<bool> {
         page.retain(|w| (w.epoch, w.sequence) <= end);
         let Some(last) = page.last() else { break };
         at = (last.epoch, last.sequence);
-        write_only(&mut tx, table.clone(), origin, &mut page).await?;
+        write_only(&mut tx, table.clone(), origin, &page).await?;
     }
     sqlx::query!("DELETE FROM unknown_tables WHERE box_id = $1 AND table_name = $2", found.box_id, found.table_name)
         .execute(&mut *tx)
@@ -66,7 +66,7 @@ pub async fn catch_up(cloud: &Cloud) -> Result<bool> {
 }
 
 /// Writes one table's changes of a page. Whatever does not fit goes to quarantine, as it would have at first.
-async fn write_only(tx: &mut Tx, table: Table, origin: Origin, page: &mut [Waiting]) -> Result<()> {
+async fn write_only(tx: &mut Tx, table: Table, origin: Origin, page: &[Waiting]) -> Result<()> {
     let only: Tables = BTreeMap::from([(table.name.clone(), table)]);
-    project(tx, &only, origin, page).await
+    project(tx, &only, origin, page, None).await
 }
