@@ -207,8 +207,10 @@ async fn two_replicas_roll_up_two_segments_of_one_minute() {
             let number = u64::try_from(round).unwrap() + 1;
             assert_eq!(send(made, 1, number, bytes).await.status, StatusCode::OK);
         }
-        let (here, there) =
-            tokio::join!(sent_cloud::tasks::roll_up(&world.replica.cloud), sent_cloud::tasks::roll_up(&other.cloud));
+        let (here, there) = tokio::join!(
+            sent_cloud::tasks::roll_up(&world.replica.cloud, Duration::ZERO),
+            sent_cloud::tasks::roll_up(&other.cloud, Duration::ZERO)
+        );
         here.unwrap();
         there.unwrap();
     }
