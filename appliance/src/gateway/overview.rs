@@ -4,7 +4,7 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 use sent_contract::{
     Level, Status,
     home::{Attention, Home},
-    sync::SyncStatus,
+    sync::{Quarantined, SyncStatus},
 };
 use sent_core::{
     Problem, Scope,
@@ -24,11 +24,19 @@ pub(super) fn routes() -> Routes<Gateway> {
     Routes::new()
         .get("/api/home", Access::Right("home.read"), home)
         .get("/api/sync", Access::Right("sync.read"), sync)
+        .get("/api/sync/quarantine", Access::Right("sync.quarantine"), quarantine)
         .post("/api/sync/now", Access::Right("sync.now"), sync_now)
 }
 
 async fn sync(State(g): State<Gateway>) -> Result<Json<SyncStatus>, Problem> {
     Ok(Json(g.sync.status(&g.store).await?))
+}
+
+async fn quarantine(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+) -> Result<Json<Vec<Quarantined>>, Problem> {
+    Ok(Json(g.store.quarantine(&scope).await?))
 }
 
 async fn sync_now(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<StatusCode, Problem> {

@@ -3,6 +3,7 @@
 mod health;
 mod join;
 mod office;
+mod quarantine;
 
 use std::{
     io::Write as _,
@@ -57,6 +58,9 @@ pub enum Verb {
         /// The backup.
         file: PathBuf,
     },
+    /// Exchange with the cloud.
+    #[command(subcommand)]
+    Sync(SyncVerb),
     /// Users of the box's organisation.
     #[command(subcommand)]
     User(office::UserVerb),
@@ -86,6 +90,14 @@ pub enum AuditVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Verbs of the exchange.
+#[derive(Debug, Subcommand)]
+pub enum SyncVerb {
+    /// What a restored box could not take back from the cloud.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineVerb),
 }
 
 /// Verbs of the keys.
@@ -168,6 +180,7 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
             println!("restored up to transaction {}; this box is now in epoch {}", report.sequence, report.epoch);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Sync(SyncVerb::Quarantine(verb)) => quarantine::run(verb, &open(data, settings)?),
         Verb::User(verb) => office::user(verb, data, settings, runtime),
         Verb::Settings { reference: true } => {
             print!("{}", sent_core::settings::reference_page("Settings of a box", settings::EXAMPLE));

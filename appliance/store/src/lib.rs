@@ -21,6 +21,7 @@ mod keys;
 mod neighbours;
 pub mod objects;
 mod outbox;
+mod quarantine;
 mod reference;
 pub mod series;
 pub mod spool;

@@ -186,7 +186,6 @@ fn put_reference(tx: &Tx<'_>, columns: &Columns, row: &ReferenceRow) -> Result<(
 
 /// Applies a transaction of an earlier epoch. `false`: it did not fit and is in the quarantine.
 fn give_back(writer: &mut Writer, transaction: &Transaction) -> Result<bool, StoreError> {
-    let columns = by_name(writer)?;
     let identity = transaction.identity().to_string();
     let known = writer.session.privileged(|| -> Result<bool, StoreError> {
         let known: i64 = writer.connection.query_row(
@@ -206,22 +205,8 @@ fn give_back(writer: &mut Writer, transaction: &Transaction) -> Result<bool, Sto
         request: transaction.request_id,
         ..Scope::cloud(transaction.organization_id, &*writer.clock)
     };
-    let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
     let epoch = sealed_in(writer, transaction)?;
-    let changes = match epoch {
-        Some(_) => sent_protocol::change::parse(&transaction.changes).map_err(|e| e.to_string()),
-        None => Err("its hash is of no epoch of this box".to_owned()),
-    };
-    let outcome = writer.write_as(&scope, "sync.given_back.apply", &terms, |tx| -> Result<(), StoreError> {
-        for change in changes.map_err(StoreError::Corrupt)? {
-            let Some(table) = columns.get(change.table.as_str()) else {
-                return Err(StoreError::Corrupt(format!("there is no table {}", change.table)));
-            };
-            apply_change(tx, table, &transaction.organization_id.to_string(), &change)?;
-        }
-        tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, ?2)", (&identity, "1"))?;
-        Ok(())
-    });
+    let outcome = apply_again(writer, &scope, "sync.given_back.apply", transaction);
     match outcome.map_err(StoreError::sorted) {
         Ok(()) => Ok(true),
         // The page is asked for again.
@@ -238,6 +223,33 @@ fn give_back(writer: &mut Writer, transaction: &Transaction) -> Result<bool, Sto
             Ok(false)
         }
     }
+}
+
+/// Does again what a transaction did, as the same transaction.
+pub(crate) fn apply_again(
+    writer: &mut Writer,
+    scope: &Scope,
+    action: &'static str,
+    transaction: &Transaction,
+) -> Result<(), StoreError> {
+    if sealed_in(writer, transaction)?.is_none() {
+        return Err(StoreError::Corrupt("its hash is of no epoch of this box".into()));
+    }
+    let columns = by_name(writer)?;
+    let changes = sent_protocol::change::parse(&transaction.changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let identity = transaction.identity().to_string();
+    let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
+    writer.write_as(scope, action, &terms, |tx| {
+        for change in changes {
+            let Some(table) = columns.get(change.table.as_str()) else {
+                return Err(StoreError::Corrupt(format!("there is no table {}", change.table)));
+            };
+            apply_change(tx, table, &transaction.organization_id.to_string(), &change)?;
+        }
+        tx.execute("DELETE FROM sys_quarantine WHERE identity = ?1", [&identity])?;
+        tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, 'applied')", [&identity])?;
+        Ok(())
+    })
 }
 
 /// The epoch of this box that a transaction was sealed in: its hash covers it.

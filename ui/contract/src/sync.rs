@@ -1,6 +1,7 @@
 //! The sync badge and its page.
 use crate::{Micros, Status};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `GET /api/sync`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,4 +37,27 @@ pub struct SyncStatus {
     pub quarantined: u64,
     /// Client certificate ends.
     pub certificate_expires: Option<Micros>,
+}
+
+/// A row of `GET /api/sync/quarantine`: a transaction of an earlier epoch that the cloud gave back and that no longer fits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Hash it was first sealed with, hex: its name.
+    pub identity: String,
+    /// Epoch it was sealed in; 0 when this box never sealed it.
+    pub epoch: u64,
+    /// Its place there.
+    pub sequence: u64,
+    /// What was done.
+    pub action: String,
+    /// By whom: id of a user or token, `system` or `cloud`.
+    pub actor: String,
+    /// When.
+    pub at: Micros,
+    /// Its row changes, as they travel, but with secrets hidden.
+    pub changes: Value,
+    /// Why it does not fit.
+    pub error: String,
+    /// In quarantine since.
+    pub since: Micros,
 }
