@@ -123,7 +123,7 @@ async fn make(tx: &mut Tx, cloud: &Cloud, organization: Uuid, new: NewUser, with
             .ok_or_else(|| Problem::field("branch", "the organisation has no such branch"))?;
     }
     let password = new.password;
-    let hash = off_thread(&cloud, move || identity::hash_password(&password)).await??;
+    let hash = off_thread(cloud, move || identity::hash_password(&password)).await??;
     let user = id::new(&*cloud.clock);
     sqlx::query!(
         "INSERT INTO users (organization_id, id, email, name, password_hash, role_id, branch_id)
