@@ -80,13 +80,14 @@ pub async fn entries(
     let rows = sqlx::query!(
         "SELECT e.id, e.box_id, b.name AS box_name, e.organization_id, o.name AS organization, e.number,
                 e.date::text AS \"date!\", e.description, e.posted_at, e.received_at
-         FROM entries e
+         FROM (SELECT * FROM entries e
+               WHERE ($1::uuid IS NULL OR e.organization_id = $1) AND ($2::uuid IS NULL OR e.box_id = $2)
+                 AND ($3::text IS NULL OR strpos(lower(e.description || ' ' || e.number), $3) > 0)
+                 AND ($4::bigint IS NULL OR (e.posted_at, e.id) < ($4, $5))
+               ORDER BY e.posted_at DESC, e.id DESC LIMIT $6) AS e
          JOIN boxes b ON b.id = e.box_id
          JOIN organizations o ON o.organization_id = e.organization_id
-         WHERE ($1::uuid IS NULL OR e.organization_id = $1) AND ($2::uuid IS NULL OR e.box_id = $2)
-           AND ($3::text IS NULL OR strpos(lower(e.description || ' ' || e.number), $3) > 0)
-           AND ($4::bigint IS NULL OR (e.posted_at, e.id) < ($4, $5))
-         ORDER BY e.posted_at DESC, e.id DESC LIMIT $6",
+         ORDER BY e.posted_at DESC, e.id DESC",
         filter.organization(),
         filter.box_id(),
         filter.text(),
@@ -156,14 +157,15 @@ pub async fn alerts(
                 a.severity, a.series, a.value, a.raised_at, a.resolved_at, a.acknowledged_by,
                 coalesce((SELECT array_agg(n.target || ': ' || n.state ORDER BY n.created_at) FROM notifications n
                           WHERE n.box_id = a.box_id AND n.alert_id = a.id), '{}') AS \"notifications!\"
-         FROM alerts a
+         FROM (SELECT * FROM alerts a
+               WHERE ($1::uuid IS NULL OR a.organization_id = $1) AND ($2::uuid IS NULL OR a.box_id = $2)
+                 AND ($3::text IS NULL OR strpos(lower(a.title), $3) > 0)
+                 AND ($4::text IS NULL OR a.state = $4 OR ($4 = 'open' AND a.resolved_at IS NULL))
+                 AND ($5::bigint IS NULL OR (a.raised_at, a.id) < ($5, $6))
+               ORDER BY a.raised_at DESC, a.id DESC LIMIT $7) AS a
          JOIN boxes b ON b.id = a.box_id
          JOIN organizations o ON o.organization_id = a.organization_id
-         WHERE ($1::uuid IS NULL OR a.organization_id = $1) AND ($2::uuid IS NULL OR a.box_id = $2)
-           AND ($3::text IS NULL OR strpos(lower(a.title), $3) > 0)
-           AND ($4::text IS NULL OR a.state = $4 OR ($4 = 'open' AND a.resolved_at IS NULL))
-           AND ($5::bigint IS NULL OR (a.raised_at, a.id) < ($5, $6))
-         ORDER BY a.raised_at DESC, a.id DESC LIMIT $7",
+         ORDER BY a.raised_at DESC, a.id DESC",
         filter.organization(),
         filter.box_id(),
         filter.text(),
