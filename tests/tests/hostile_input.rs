@@ -256,14 +256,21 @@ async fn other_organization(cluster: &Cluster, by_hand: &Stranger, head: Head) -
         })
         .await?;
     }
-    let stolen: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM entries WHERE organization_id = $1) + (SELECT count(*) FROM users WHERE email LIKE 'eve@%')
-              + (SELECT count(*) FROM organizations WHERE name = 'mine now') + (SELECT count(*) FROM sessions WHERE token_hash = 'x')",
-    )
-    .bind(victim.organization)
-    .fetch_one(&cloud)
-    .await?;
-    ensure!(stolen == 0, "a box wrote {stolen} rows into another organisation");
+    for rows in [
+        "entries WHERE organization_id = $1",
+        "users WHERE organization_id = $1 AND email LIKE 'eve@%'",
+        "organizations WHERE organization_id = $1 AND name = 'mine now'",
+        "sessions WHERE token_hash = 'x' AND $1 IS NOT NULL",
+    ] {
+        let stolen: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {rows}")))
+            .bind(victim.organization)
+            .fetch_one(&cloud)
+            .await?;
+        ensure!(stolen == 0, "a box wrote {stolen} rows into another organisation: {rows}");
+    }
+    // In its own organisation it may ask for a new user, and no more than ask.
+    let made: i64 = sqlx::query_scalar("SELECT count(*) FROM users WHERE email LIKE 'eve@%'").fetch_one(&cloud).await?;
+    ensure!(made == 0, "a box made itself a user");
     let own: i64 = sqlx::query_scalar("SELECT count(*) FROM entries WHERE box_id = $1 AND description = 'by hand'")
         .bind(by_hand.answer.box_id)
         .fetch_one(&cloud)

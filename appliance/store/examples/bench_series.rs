@@ -136,8 +136,8 @@ fn spooled(points: &[Point]) -> Result<Duration, Box<dyn Error>> {
         let measured = scope.spawn(move || points.chunks(1_000).try_for_each(|chunk| measuring.append(chunk, &[])));
         let mut stored = 0;
         while !measured.is_finished() {
-            // The follower of a box waits a second between batches; a bench only lets some points gather.
-            std::thread::sleep(Duration::from_millis(10));
+            // The follower of a box waits a second between batches; a bench lets a tenth of that gather.
+            std::thread::sleep(Duration::from_millis(100));
             stored += series.drain(&mut follower)?;
         }
         measured.join().map_err(|_| "the measuring thread panicked")??;
