@@ -72,6 +72,17 @@ CREATE TABLE sys_quarantine (
     at          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Edits of cloud-owned rows that the cloud refused, the last of each row.
+CREATE TABLE sys_refused (
+    organization_id TEXT NOT NULL,
+    table_name      TEXT NOT NULL,
+    key             TEXT NOT NULL,                 -- key columns, JSON
+    cause           TEXT NOT NULL,                 -- why, for a person
+    by              TEXT NOT NULL,                 -- who decided
+    at              INTEGER NOT NULL,              -- when, µs
+    PRIMARY KEY (organization_id, table_name, key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE organizations_rows (
     organization_id TEXT NOT NULL,
     name            TEXT NOT NULL,

@@ -121,9 +121,11 @@ CREATE TABLE proposals (
     at              bigint NOT NULL, -- µs
     decided_at      bigint, -- µs
     decided_by      text, -- who
+    answered        bigint, -- reference version that carries the answer down
     UNIQUE (box_id, epoch, sequence, ordinal)
 );
 CREATE INDEX proposals_waiting ON proposals (box_id) WHERE state = 'open';
+CREATE INDEX proposals_refused ON proposals (box_id, answered) WHERE state = 'refused';
 SELECT sent_protect('proposals');
 
 -- Writes one change to a table the cloud owns, by nothing but its declaration.
@@ -168,11 +170,12 @@ BEGIN
 END
 $$;
 
--- Whether an edit touches who may do what: a user or a role, beyond how a user is called and spoken to.
+-- Whether an edit touches who somebody is or may do: the organisation itself, or a user or a role, beyond how a user is
+-- called and spoken to.
 CREATE FUNCTION sent_is_identity(target text, op text, present jsonb, new_values jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT target = 'roles' OR target = 'users' AND (op <> 'u' OR present IS NULL
+    SELECT target IN ('organizations', 'roles') OR target = 'users' AND (op <> 'u' OR present IS NULL
         OR NOT present @> (new_values - '{name,locale,version,organization_id}'::text[]))
 $$;
 
@@ -188,9 +191,12 @@ $$;
 -- Judges one transaction's edits of cloud-owned rows, in order. An edit whose base version is current is applied and so
 -- flows down again; so is one that only follows the same box's own edits. Any other waits for a person.
 --
--- Who may do what is never changed by a box's word alone: whoever takes over one branch's box must not become the owner of
--- all branches. Such edits wait for a person, but for those of a box that brought its organisation along. An MSP's own users
--- are made at the console only, so there the edit is refused outright.
+-- Who may do what, and how the organisation is called, is never changed by a box's word alone: whoever takes over one
+-- branch's box must not become the owner of all branches. Such edits wait for a person, but for those of a box that brought
+-- its organisation along. An MSP's own users are made at the console only, so there the edit is refused outright.
+--
+-- A base version beyond the row's own is refused outright too: this cloud never gave it out. A box that meets a cloud which
+-- was restored to an earlier day gets the row as it is here, and its people edit it again.
 CREATE FUNCTION sent_propose(box uuid, organization uuid, from_epoch bigint, from_sequence bigint, edits jsonb, moment bigint)
     RETURNS void
     LANGUAGE plpgsql SET search_path = public, pg_temp
@@ -205,7 +211,9 @@ DECLARE
     row_key jsonb;
     sync_class text;
     touches_identity boolean;
+    is_beyond boolean;
     is_refused boolean;
+    answer bigint;
     cause text;
 BEGIN
     -- Two boxes judged at once would both find their base version current.
@@ -225,10 +233,13 @@ BEGIN
         END IF;
         touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
             AND NOT sent_is_alone(organization, box);
+        is_beyond := base > coalesce(present.version, 0);
         cause := CASE
+            WHEN is_beyond THEN format('based on version %s, which this cloud never gave the row', base)
             WHEN sync_class = 'proposal' THEN 'needs a decision'
+            WHEN touches_identity AND edit ->> 't' = 'organizations' THEN 'changes the organisation itself'
             WHEN touches_identity THEN 'changes who may do what'
-            WHEN present.version IS NULL OR base >= present.version THEN NULL
+            WHEN base = coalesce(present.version, 0) THEN NULL
             WHEN present.origin_box = box AND base >= present.origin_base THEN NULL
             ELSE format('based on version %s, the row is at %s', base, present.version)
         END;
@@ -242,30 +253,29 @@ BEGIN
             PERFORM set_config('sent.origin_box', '', true), set_config('sent.origin_base', '', true);
         END IF;
         IF cause IS NOT NULL THEN
-            is_refused := touches_identity AND EXISTS (
+            is_refused := is_beyond OR touches_identity AND EXISTS (
                 SELECT FROM tenants t WHERE t.organization_id = organization AND t.parent_id IS NULL);
+            answer := CASE WHEN is_refused THEN sent_answer(organization, edit ->> 't', row_key) END;
             INSERT INTO proposals (organization_id, box_id, epoch, sequence, ordinal, table_name, key, op, proposed,
-                                   base_version, cause, at, state, decided_at, decided_by)
+                                   base_version, cause, at, state, decided_at, decided_by, answered)
             VALUES (organization, box, from_epoch, from_sequence, coalesce((edit ->> 'i')::bigint, place), edit ->> 't',
                     row_key, edit ->> 'o', edit -> 'n', base, cause, moment,
                     CASE WHEN is_refused THEN 'refused' ELSE 'open' END, CASE WHEN is_refused THEN moment END,
-                    CASE WHEN is_refused THEN 'cloud' END)
+                    CASE WHEN is_refused THEN 'cloud' END, answer)
             ON CONFLICT (box_id, epoch, sequence, ordinal) DO NOTHING;
-            IF is_refused THEN
-                PERFORM sent_answer(organization, edit ->> 't', row_key);
-            END IF;
         END IF;
     END LOOP;
 END
 $$;
 
--- Sends a row down once more although it did not change: the cloud's answer to an edit it refused. A row the cloud does
--- not have goes down as gone.
-CREATE FUNCTION sent_answer(organization uuid, target text, row_key jsonb) RETURNS void
+-- Sends a row down once more although it did not change: the cloud's answer to an edit it refused, and the version that
+-- carries it. A row the cloud does not have goes down as gone.
+CREATE FUNCTION sent_answer(organization uuid, target text, row_key jsonb) RETURNS bigint
     LANGUAGE sql SET search_path = public, pg_temp
 AS $$
     INSERT INTO reference_current AS c (organization_id, table_name, key, version, row, deleted)
     VALUES (organization, target, row_key, sent_next_version(organization), NULL, true)
     ON CONFLICT (organization_id, table_name, key) DO UPDATE
         SET version = excluded.version, origin_box = NULL, origin_base = NULL
+    RETURNING c.version
 $$;

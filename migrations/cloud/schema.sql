@@ -347,6 +347,7 @@ CREATE TABLE proposals (
     at              bigint NOT NULL,  -- µs
     decided_at      bigint,           -- µs
     decided_by      text,             -- who
+    answered        bigint,           -- reference version that carries the answer down
     PRIMARY KEY (id)
 );
 

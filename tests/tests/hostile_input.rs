@@ -244,9 +244,16 @@ async fn other_organization(cluster: &Cluster, by_hand: &Stranger, head: Head) -
         { "t": "organizations", "o": "u", "k": { "organization_id": victim.organization }, "n": { "name": "mine now" }, "v": 99 },
         { "t": "sessions", "o": "i", "k": { "token_hash": "x" }, "n": { "user_id": new_id() } },
         { "t": "no_such_table", "o": "i", "k": { "id": 1 }, "n": {} }]);
-    let (transaction, last) = by_hand.transaction(head, &smuggled.to_string())?;
-    let reply = by_hand.wire.post(path::TRANSACTIONS, &Batch { epoch: 1, transactions: vec![transaction] }).await?;
-    if reply.status.is_success() {
+    // Its own organisation, which is not a branch's to rename, and a version the cloud never gave.
+    let renamed = json!([{ "t": "organizations", "o": "u", "k": {}, "n": { "name": "mine now" }, "v": 1 },
+        { "t": "branches", "o": "u", "k": { "id": by_hand.answer.branch.id }, "n": { "name": "mine now" }, "v": 99 }]);
+    for changes in [smuggled, renamed] {
+        let (transaction, last) = by_hand.transaction(head, &changes.to_string())?;
+        let reply = by_hand.wire.post(path::TRANSACTIONS, &Batch { epoch: 1, transactions: vec![transaction] }).await?;
+        if !reply.status.is_success() {
+            continue;
+        }
+        head = last;
         until("it is projected or held", 30, || async {
             let sequence: i64 = sqlx::query_scalar("SELECT sequence FROM projections WHERE box_id = $1")
                 .bind(by_hand.answer.box_id)
@@ -260,7 +267,8 @@ async fn other_organization(cluster: &Cluster, by_hand: &Stranger, head: Head) -
         "entries WHERE organization_id <> own AND description = 'smuggled'",
         "entries WHERE organization_id = victim",
         "users WHERE email LIKE 'eve@%'",
-        "organizations WHERE organization_id <> own AND name = 'mine now'",
+        "organizations WHERE name = 'mine now'",
+        "branches WHERE name = 'mine now'",
         "sessions WHERE token_hash = 'x'",
     ] {
         let stolen: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(

@@ -4,7 +4,7 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 use sent_contract::{
     Level, Status,
     home::{Attention, Home},
-    sync::{Quarantined, SyncStatus},
+    sync::{Quarantined, Refused, SyncStatus},
 };
 use sent_core::{
     Problem, Scope,
@@ -25,6 +25,7 @@ pub(super) fn routes() -> Routes<Gateway> {
         .get("/api/home", Access::Right("home.read"), home)
         .get("/api/sync", Access::Right("sync.read"), sync)
         .get("/api/sync/quarantine", Access::Right("sync.quarantine"), quarantine)
+        .get("/api/sync/refused", Access::Right("sync.read"), refused)
         .post("/api/sync/now", Access::Right("sync.now"), sync_now)
 }
 
@@ -37,6 +38,13 @@ async fn quarantine(
     Extension(scope): Extension<Scope>,
 ) -> Result<Json<Vec<Quarantined>>, Problem> {
     Ok(Json(g.store.quarantine(&scope).await?))
+}
+
+async fn refused(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+) -> Result<Json<Vec<Refused>>, Problem> {
+    Ok(Json(g.store.refused(&scope).await?))
 }
 
 async fn sync_now(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<StatusCode, Problem> {

@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
+use sent_contract::sync::Refused;
 use sent_core::{clock::SystemClock, identity};
 use sent_sync::Identity;
 use serde::Serialize;
@@ -11,6 +12,8 @@ use crate::settings::Settings;
 
 /// Free bytes below which a box is in trouble: room for the WAL of a large import.
 const LOW_DISK: u64 = 256 << 20;
+/// Refused edits that are named.
+const REFUSED: usize = 5;
 /// A running gateway answers within this.
 const ANSWER: Duration = Duration::from_secs(2);
 /// A machine whose clock is before the day this was written has no time yet: 2026-01-01.
@@ -33,6 +36,8 @@ struct Report {
     oldest_waiting: Option<String>,
     audit_entries: i64,
     quarantined: u64,
+    /// Edits the cloud did not take, newest first.
+    refused: Vec<Refused>,
     reference: u64,
 }
 
@@ -60,6 +65,7 @@ fn report(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Result
         oldest_waiting: waiting.oldest.map(|t| t.rfc3339()),
         audit_entries: row.audit_sequence,
         quarantined: runtime.block_on(store.quarantined())?,
+        refused: store.refused_blocking(&super::scope(&store)?)?,
         reference: runtime.block_on(store.reference_version())?,
     })
 }
@@ -82,6 +88,10 @@ pub fn status(data: &Path, settings: &Settings, runtime: &Runtime, json: bool) -
     println!("  audit       {} entries", report.audit_entries);
     if report.quarantined > 0 {
         println!("  quarantine  {} transactions of an earlier epoch no longer fit", report.quarantined);
+    }
+    for one in report.refused.iter().take(REFUSED) {
+        let at = sent_core::Timestamp(one.at).rfc3339();
+        println!("  refused     an edit of {} {}, by {} at {at}: {}", one.table, one.key, one.by, one.cause);
     }
     Ok(ExitCode::SUCCESS)
 }

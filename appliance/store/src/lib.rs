@@ -23,6 +23,7 @@ pub mod objects;
 mod outbox;
 mod quarantine;
 mod reference;
+mod refused;
 pub mod series;
 pub mod spool;
 mod tenancy;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     NewBox, Store, StoreError,
     connection::{self, NO_HASH, signed, unsigned},
-    outbox,
+    outbox, refused,
     tenancy::{Columns, quoted},
     way,
     writer::{Terms, Tx, Writer},
@@ -140,7 +140,7 @@ fn apply_checkpoint(writer: &mut Writer, checkpoint: &Checkpoint) -> Result<Appl
     let organization = organizations.first().copied().unwrap_or_default();
     let scope = Scope::cloud(organization, &*writer.clock);
     let terms = Terms { travels: false, privileged: true, origin: None };
-    let rows = checkpoint.rows.clone();
+    let (rows, refused) = (checkpoint.rows.clone(), checkpoint.refused.clone());
     writer.write_as(&scope, "sync.reference.apply", &terms, |tx| -> Result<(), StoreError> {
         for row in &rows {
             let Some(table) = columns.get(row.table.as_str()) else { continue };
@@ -150,6 +150,7 @@ fn apply_checkpoint(writer: &mut Writer, checkpoint: &Checkpoint) -> Result<Appl
             put_reference(tx, table, row)?;
             applied += 1;
         }
+        refused::keep(tx, &refused)?;
         tx.execute("INSERT INTO sys_state (key, value) VALUES ('reference', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [&version])?;
         Ok(())
     })?;

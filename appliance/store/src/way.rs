@@ -81,7 +81,7 @@ mod tests {
 
     async fn down(store: &Store, rows: Vec<ReferenceRow>) {
         let to = rows.iter().map(|r| r.version.unsigned_abs()).max().unwrap_or(0);
-        store.apply_reference(Checkpoint { from: 0, to, complete: true, rows }).await.unwrap();
+        store.apply_reference(Checkpoint { from: 0, to, complete: true, rows, refused: vec![] }).await.unwrap();
     }
 
     fn names(store: &Store, scope: &Scope, sql: &'static str) -> Vec<(String, String)> {

@@ -368,8 +368,8 @@ async fn reference_rows_come_down_as_whole_checkpoints() {
         }
     };
     cloud.rows().reference = vec![
-        Checkpoint { from: 0, to: 5, complete: false, rows: vec![row(1, "Oslo"), row(2, "Bergen")] },
-        Checkpoint { from: 5, to: 9, complete: true, rows: vec![row(3, "Narvik")] },
+        Checkpoint { from: 0, to: 5, complete: false, rows: vec![row(1, "Oslo"), row(2, "Bergen")], refused: vec![] },
+        Checkpoint { from: 5, to: 9, complete: true, rows: vec![row(3, "Narvik")], refused: vec![] },
     ];
     cloud.trouble(path::REFERENCE, Trouble::CutAfter);
     let running = office.agent(Handlers::default()).await;

@@ -19,6 +19,8 @@ pub const SEGMENT_SERIES: usize = 1 << 16;
 pub const SEGMENT_GAPS: usize = 4_096;
 /// Rows in one reference checkpoint.
 pub const CHECKPOINT_ROWS: usize = 10_000;
+/// Refused edits that one checkpoint tells of.
+pub const CHECKPOINT_REFUSED: usize = 100;
 /// Transactions in one page of [`crate::EpochAnswer::lost`].
 pub const LOST_TRANSACTIONS: usize = 500;
 /// Commands in one [`crate::Desired`].

@@ -649,7 +649,7 @@ mod tests {
         assert_eq!(sync.poll(now, 0, &facts()), Poll::Send(Request::Desired));
         sync.on(now, 0, Event::Answered(Answer::Desired(Desired::default())));
         assert_eq!(sync.poll(now, 0, &facts()), Poll::Send(Request::Reference { after: 0 }));
-        let checkpoint = Checkpoint { from: 0, to: 3, complete: true, rows: vec![] };
+        let checkpoint = Checkpoint { from: 0, to: 3, complete: true, rows: vec![], refused: vec![] };
         let effects = sync.on(now, 0, Event::Answered(Answer::Checkpoint(checkpoint.clone())));
         assert_eq!(effects, [Effect::ApplyReference(checkpoint)]);
         assert_eq!(sync.poll(now, 0, &facts()), Poll::Send(Request::Report));

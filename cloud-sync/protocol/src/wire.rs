@@ -283,6 +283,27 @@ pub struct Checkpoint {
     pub complete: bool,
     /// In the order they must be applied.
     pub rows: Vec<ReferenceRow>,
+    /// The box's own edits that were refused and are answered by `rows`, newest first; the newest
+    /// [`crate::limits::CHECKPOINT_REFUSED`] at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedEdit>,
+}
+
+/// An edit of this box that the cloud did not take. The row as it stands comes down beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedEdit {
+    /// Organisation of the row.
+    pub organization_id: Uuid,
+    /// Table.
+    pub table: String,
+    /// Key columns.
+    pub key: Map<String, Value>,
+    /// Why, in words for a person.
+    pub cause: String,
+    /// Who decided: a person's name, or `cloud`.
+    pub by: String,
+    /// When.
+    pub at: Micros,
 }
 
 /// One row the cloud owns.

@@ -196,7 +196,7 @@ impl Cloud {
             }
             Wire::Other(request) => Reply::Other(match request {
                 Request::Reference { after } => {
-                    Answer::Checkpoint(Checkpoint { from: after, to: after, complete: true, rows: vec![] })
+                    Answer::Checkpoint(Checkpoint { from: after, to: after, complete: true, rows: vec![], refused: vec![] })
                 }
                 Request::Desired => Answer::Desired(Desired::default()),
                 _ => Answer::Reported,

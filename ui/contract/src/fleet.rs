@@ -273,6 +273,8 @@ pub struct Proposal {
     pub proposed: Value,
     /// Version it was based on.
     pub base_version: i64,
+    /// Why it was not simply taken.
+    pub cause: String,
     /// `open`, `accepted`, `refused`.
     pub state: String,
     /// When.

@@ -39,6 +39,21 @@ pub struct SyncStatus {
     pub certificate_expires: Option<Micros>,
 }
 
+/// A row of `GET /api/sync/refused`: an edit of this box that the cloud did not take. The row is again as the cloud has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Table.
+    pub table: String,
+    /// Key columns.
+    pub key: Value,
+    /// Why, in words for a person.
+    pub cause: String,
+    /// Who decided: a person's name, or `cloud`.
+    pub by: String,
+    /// When.
+    pub at: Micros,
+}
+
 /// A row of `GET /api/sync/quarantine`: a transaction of an earlier epoch that the cloud gave back and that no longer fits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {

@@ -59,6 +59,7 @@ fn columns() -> Vec<Column<Proposal>> {
         Column::new("Table", |row: &Proposal| words::plain(&row.table)),
         Column::new("Row", name).class("text-ink-2"),
         Column::new("Changes", summary).fill().at(Slot::Detail),
+        Column::new("Why it was asked", |row: &Proposal| row.cause.clone()).class("text-ink-2"),
         Column::new("When", |row: &Proposal| format::iso(row.at))
             .cell(|row| html! { <Ago at={row.at} /> })
             .at(Slot::Meta),
@@ -155,6 +156,7 @@ mod tests {
     #[test]
     fn only_what_differs_is_named() {
         let row = Proposal {
+            cause: "based on version 1, the row is at 2".into(),
             id: 1,
             box_ref: Named { id: Uuid::nil(), name: "b".into() },
             table: "accounts".into(),

@@ -1,13 +1,15 @@
 //! The queue to the cloud and its cause: what the badge in the bar stands for.
 
+use super::audit::plain;
 use crate::{
     api::{self, Done},
     components::{Ago, Button, Card, Kind, Kpi, Since, StatusLine, Until, loaded, use_toast},
     data::use_resource,
-    format,
+    format, words,
 };
 use gloo_net::http::Method;
-use sent_contract::sync::SyncStatus;
+use sent_contract::sync::{Refused, SyncStatus};
+use serde_json::Value;
 use yew::prelude::*;
 
 /// The page.
@@ -28,6 +30,7 @@ struct FullProps {
 #[component]
 fn Full(props: &FullProps) -> Html {
     let sync = &props.sync;
+    let refused = use_resource::<Vec<Refused>>(Some("/api/sync/refused".into()), &["sync"]);
     let toast = use_toast();
     let busy = use_state_eq(|| false);
     let now = {
@@ -65,6 +68,23 @@ fn Full(props: &FullProps) -> Html {
                 <Kpi label="Telemetry spool" value={format::bytes(sync.spool_bytes as f64)} note={if sync.dropped_points > 0 { format!("{} dropped, ever, when it was full", format::counted(sync.dropped_points, "point", "points")) } else { "nothing was ever dropped".to_owned() }} />
                 <Kpi label="Quarantined" value={format::count(sync.quarantined)} note="of an earlier epoch, not brought back" />
             </div>
+            if let Some(refused) = refused.data.as_ref().filter(|list| !list.is_empty()) {
+                <Card title="Not taken by the cloud">
+                    <p class="max-w-[44rem] text-ink-2">{ "These edits were made here and refused. The rows are again as the cloud has them." }</p>
+                    <ul class="mt-2 divide-y divide-line">
+                        { for refused.iter().map(|one| html! {
+                            <li class="py-2">
+                                <div class="flex flex-wrap items-baseline gap-x-3">
+                                    <span class="font-medium">{ words::plain(&one.table) }</span>
+                                    <span class="min-w-0 break-all font-mono text-sm text-ink-3">{ key(&one.key) }</span>
+                                    <span class="ml-auto text-ink-3"><Ago at={one.at} /></span>
+                                </div>
+                                <div class="text-ink-2">{ format!("{} ({})", one.cause, one.by) }</div>
+                            </li>
+                        }) }
+                    </ul>
+                </Card>
+            }
             <Card title="Details">
                 <dl class="grid grid-cols-[9rem_minmax(0,1fr)] gap-y-1 md:grid-cols-[12rem_minmax(0,1fr)]">
                     { row("Cloud", html! { { sync.cloud.clone().unwrap_or_else(|| "none".to_owned()) } }) }
@@ -77,4 +97,10 @@ fn Full(props: &FullProps) -> Html {
             </Card>
         </>
     }
+}
+
+/// A row's key as a person reads it: its values.
+fn key(key: &Value) -> String {
+    let values = key.as_object().into_iter().flat_map(|columns| columns.values());
+    values.map(plain).collect::<Vec<_>>().join(" · ")
 }

@@ -367,7 +367,7 @@ async fn segment(State(cloud): State<Arc<Cloud>>, headers: HeaderMap, bytes: Byt
 async fn reference(State(cloud): State<Arc<Cloud>>, request: Request) -> Response {
     let after: u64 = request.uri().query().unwrap().strip_prefix("after=").unwrap().parse().unwrap();
     let rows = cloud.rows();
-    let nothing = Checkpoint { from: after, to: after, complete: true, rows: vec![] };
+    let nothing = Checkpoint { from: after, to: after, complete: true, rows: vec![], refused: vec![] };
     json(StatusCode::OK, rows.reference.iter().find(|c| c.from == after).unwrap_or(&nothing))
 }
 

@@ -187,7 +187,7 @@ pub async fn proposals(
     let most = limit(asked.limit);
     let mut tx = cloud.db.begin(Tenancy::Tree(scope.organization)).await?;
     let rows = sqlx::query!(
-        "SELECT p.id, p.box_id, b.name AS box_name, p.table_name, p.key, p.proposed, p.base_version, p.state, p.at,
+        "SELECT p.id, p.box_id, b.name AS box_name, p.table_name, p.key, p.proposed, p.base_version, p.cause, p.state, p.at,
                 c.row AS \"current?\"
          FROM proposals p
          JOIN boxes b ON b.id = p.box_id
@@ -214,6 +214,7 @@ pub async fn proposals(
             table: row.table_name,
             key: row.key,
             base_version: row.base_version,
+            cause: row.cause,
             state: row.state,
             at: row.at,
         })
@@ -250,14 +251,23 @@ async fn asked(tx: &mut db::Tx, id: i64) -> Result<Asked> {
     .ok_or_else(|| Problem::not_found("open proposal").into())
 }
 
-async fn decide(change: &mut Change, cloud: &Cloud, scope: &Scope, id: i64, asked: &Asked, state: &str) -> Result<()> {
+async fn decide(
+    change: &mut Change,
+    cloud: &Cloud,
+    scope: &Scope,
+    id: i64,
+    asked: &Asked,
+    state: &str,
+    answered: Option<i64>,
+) -> Result<()> {
     let at = change.at();
     sqlx::query!(
-        "UPDATE proposals SET state = $2, decided_at = $3, decided_by = $4 WHERE id = $1",
+        "UPDATE proposals SET state = $2, decided_at = $3, decided_by = $4, answered = $5 WHERE id = $1",
         id,
         state,
         at.0,
-        scope.actor.name()
+        scope.actor.name(),
+        answered
     )
     .execute(&mut **change)
     .await?;
@@ -283,8 +293,8 @@ pub async fn accept(
     )
     .execute(&mut *change)
     .await?;
-    answer_down(&mut change, &asked).await?;
-    decide(&mut change, &cloud, &scope, id, &asked, "accepted").await?;
+    let answered = answer_down(&mut change, &asked).await?;
+    decide(&mut change, &cloud, &scope, id, &asked, "accepted", answered).await?;
     change.commit().await?;
     fleet::ring_all(&cloud, asked.organization_id).await;
     Ok(Json(json!({ "state": "accepted" })))
@@ -298,17 +308,16 @@ pub async fn refuse(
 ) -> Answer<Value> {
     let mut change = Change::begin(&cloud, &scope, "fleet.proposal.refuse").await?;
     let asked = asked(&mut change, id).await?;
-    answer_down(&mut change, &asked).await?;
-    decide(&mut change, &cloud, &scope, id, &asked, "refused").await?;
+    let answered = answer_down(&mut change, &asked).await?;
+    decide(&mut change, &cloud, &scope, id, &asked, "refused", answered).await?;
     change.commit().await?;
     fleet::ring_all(&cloud, asked.organization_id).await;
     Ok(Json(json!({ "state": "refused" })))
 }
 
-/// Lets the row flow down even where it did not change: the box that asked waits for an answer.
-async fn answer_down(tx: &mut db::Tx, asked: &Asked) -> Result<()> {
-    sqlx::query!("SELECT sent_answer($1, $2, $3)", asked.organization_id, asked.table_name, asked.key)
-        .execute(&mut *tx)
-        .await?;
-    Ok(())
+/// Lets the row flow down even where it did not change: the box that asked waits for an answer. Returns its version.
+async fn answer_down(tx: &mut db::Tx, asked: &Asked) -> Result<Option<i64>> {
+    let answer =
+        sqlx::query_scalar!("SELECT sent_answer($1, $2, $3)", asked.organization_id, asked.table_name, asked.key);
+    Ok(answer.fetch_one(&mut *tx).await?)
 }

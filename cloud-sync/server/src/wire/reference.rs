@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State, rejection::QueryRejection};
-use sent_protocol::{Checkpoint, ReferenceRow, limits};
+use sent_protocol::{Checkpoint, ReferenceRow, RefusedEdit, limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -52,6 +52,7 @@ pub async fn checkpoint(
     )
     .fetch_all(&mut *tx)
     .await?;
+    let refused = refused(&mut tx, &caller, from, to).await?;
     tx.commit().await?;
     let rows = rows
         .into_iter()
@@ -66,7 +67,7 @@ pub async fn checkpoint(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    Ok(Answer(Checkpoint { from, to: to_u64(to), complete: to == head, rows }))
+    Ok(Answer(Checkpoint { from, to: to_u64(to), complete: to == head, rows, refused }))
 }
 
 /// The version a page after `from` ends at: the one its last row has, and all of that one.
@@ -82,6 +83,33 @@ async fn page_end(tx: &mut crate::db::Tx, caller: &Caller, from: u64, head: i64)
     .fetch_optional(&mut *tx)
     .await?;
     Ok(cut.unwrap_or(head))
+}
+
+/// The box's edits whose refusal lies in this page: it hears of each with the row that answers it.
+async fn refused(tx: &mut crate::db::Tx, caller: &Caller, from: u64, to: i64) -> Result<Vec<RefusedEdit>> {
+    let rows = sqlx::query!(
+        "SELECT table_name, key, cause, decided_by AS \"by!\", decided_at AS \"at!\" FROM proposals
+         WHERE box_id = $1 AND state = 'refused' AND answered > $2 AND answered <= $3
+         ORDER BY answered DESC, id DESC LIMIT $4",
+        caller.box_id,
+        to_i64(from)?,
+        to,
+        limits::CHECKPOINT_REFUSED as i64
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(RefusedEdit {
+                organization_id: caller.organization,
+                table: row.table_name,
+                key: object(row.key)?,
+                cause: row.cause,
+                by: row.by,
+                at: row.at,
+            })
+        })
+        .collect()
 }
 
 fn object(value: Value) -> Result<Map<String, Value>> {

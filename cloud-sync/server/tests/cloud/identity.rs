@@ -1,6 +1,7 @@
 //! Who may do what: a box may ask, and never decide for others.
 
 use sent_contract::fleet::Claim;
+use sent_protocol::{Checkpoint, path};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -61,6 +62,64 @@ async fn a_box_in_the_msps_own_organisation_makes_nobody() {
     assert_eq!(world.postgres.count("SELECT count(*) FROM users WHERE email LIKE 'mallory%'").await, 0);
     assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'open'").await, 0);
     assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'refused'").await, 1);
+}
+
+fn organization(organization: Uuid, version: i64, name: &str) -> Value {
+    json!([{ "t": "organizations", "o": "u", "k": { "organization_id": organization }, "v": version,
+        "n": { "name": name }, "p": {} }])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_branch_does_not_rename_the_organisation() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let version = world.postgres.count("SELECT version FROM organizations WHERE name = 'Northwind'").await;
+    made.write("organization.change", &organization(customer.id, version, "Mine now")).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM organizations WHERE name = 'Mine now'").await, 0);
+    let open: Value = world.page.get("/api/fleet/proposals?state=open").await;
+    assert_eq!(open["items"][0]["cause"], "changes the organisation itself");
+    world.page.post::<Value>(&format!("/api/fleet/proposals/{}/accept", open["items"][0]["id"]), &json!({})).await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM organizations WHERE name = 'Mine now'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_the_cloud_never_gave_is_refused_and_the_box_is_told_why() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let branch = |version: i64, name: &str| {
+        json!([{ "t": "branches", "o": "u", "k": { "id": customer.branch }, "v": version, "n": { "name": name }, "p": {} }])
+    };
+    let before: Checkpoint = made.get(path::REFERENCE).await.json();
+    let head = i64::try_from(before.to).unwrap();
+    for beyond in [head + 1, 99, i64::MAX] {
+        made.write("branch.change", &branch(beyond, "Mine now")).await;
+    }
+    // A row that the cloud does not know has no version but 0.
+    made.write("account.create", &json!([{ "t": "accounts", "o": "i", "k": { "id": Uuid::from_u128(9) }, "v": 3,
+        "n": { "id": Uuid::from_u128(9), "name": "Assets:Mine", "kind": "asset" } }]))
+        .await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM branches WHERE name = 'Mine now'").await, 0);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM accounts WHERE name = 'Assets:Mine'").await, 0);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'refused'").await, 4);
+    let after: Checkpoint = made.get(&format!("{}?after={head}", path::REFERENCE)).await.json();
+    assert_eq!(after.refused.len(), 4);
+    for refused in &after.refused {
+        assert!(refused.cause.ends_with("which this cloud never gave the row"), "{}", refused.cause);
+        assert_eq!((refused.by.as_str(), refused.organization_id), ("cloud", customer.id));
+        // The row as it is here comes down beside it.
+        assert!(after.rows.iter().any(|r| r.table == refused.table && r.key == refused.key), "{refused:?}");
+    }
+    let again: Checkpoint = made.get(&format!("{}?after={}", path::REFERENCE, after.to)).await.json();
+    assert!(again.refused.is_empty(), "told once");
+    // The row's own version counts as ever.
+    let version = after.rows.iter().find(|r| r.table == "branches").unwrap().version;
+    made.write("branch.change", &branch(version, "Sea street")).await;
+    world.replica.project().await;
+    assert_eq!(world.postgres.count("SELECT count(*) FROM branches WHERE name = 'Sea street'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
