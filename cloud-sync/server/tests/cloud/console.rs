@@ -162,7 +162,8 @@ async fn the_second_factor_counts_once_and_a_session_rotates() {
     let code = || totp(secret, world.replica.cloud.clock.now().0);
     let wrong = world.page.send(Method::POST, "/api/me/totp/confirm", Some(&json!({ "code": "000000" }))).await;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    let recovery: Value = world.page.post("/api/me/totp/confirm", &json!({ "code": code() })).await;
+    let confirmed = code();
+    let recovery: Value = world.page.post("/api/me/totp/confirm", &json!({ "code": confirmed })).await;
     let client = Client::new();
     let base = format!("http://{}", other.console);
     let login = json!({ "email": "OWNER@msp.example", "password": PASSWORD });
@@ -178,7 +179,7 @@ async fn the_second_factor_counts_once_and_a_session_rotates() {
     let me = client.get(format!("{base}/api/session")).header("cookie", cookie(&half)).send().await.unwrap();
     assert_eq!(me.status(), StatusCode::UNAUTHORIZED);
     // The code of the confirmation has been used.
-    assert_eq!(step(code(), half.clone()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(step(confirmed, half.clone()).await.unwrap().status(), StatusCode::UNAUTHORIZED);
     let recovery = recovery["codes"][0].as_str().unwrap().to_lowercase();
     let answer = step(recovery.clone(), half.clone()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
