@@ -116,7 +116,7 @@ CREATE TABLE users_rows (
     id              TEXT NOT NULL,
     email           TEXT NOT NULL COLLATE NOCASE,
     name            TEXT NOT NULL,
-    password_hash   TEXT NOT NULL,                 -- argon2id PHC string
+    password_hash   TEXT NOT NULL,                 -- verifier: argon2id, then SHA-256 (docs/design/0004)
     role_id         TEXT NOT NULL,
     branch_id       TEXT,                          -- NULL: all branches
     disabled        INTEGER NOT NULL DEFAULT 0,

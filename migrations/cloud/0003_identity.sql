@@ -36,7 +36,7 @@ CREATE TABLE users (
     id              uuid NOT NULL, -- id
     email           text NOT NULL, -- login name
     name            text NOT NULL, -- display name
-    password_hash   text NOT NULL, -- argon2id, PHC string
+    password_hash   text NOT NULL, -- verifier: argon2id, then SHA-256 (docs/design/0004)
     role_id         uuid NOT NULL, -- role
     branch_id       uuid, -- only this branch; null is all
     disabled        smallint NOT NULL DEFAULT 0, -- 1: cannot log in

@@ -179,6 +179,27 @@ AS $$
         OR NOT present @> (new_values - '{name,locale,version,organization_id}'::text[]))
 $$;
 
+-- A password's verifier without the proof that its author knew the password before it (docs/design/0004).
+CREATE FUNCTION sent_without_proof(verifier text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT regexp_replace(verifier, '^(\$[^$]*\$[^$]*\$[^$]*\$[^$]*\$[^$]*)\$.*$', '\1')
+$$;
+
+-- Whether an edit is a user's own new password: it changes nothing else, and carries the key of the password that counts here
+-- now. A verifier is `$argon2id-sha256$PARAMETERS$SALT$SHA256(KEY)`: every box has it, and none can make the key of it.
+CREATE FUNCTION sent_proves_password(target text, op text, present jsonb, new_values jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT CASE WHEN target = 'users' AND op = 'u'
+            AND new_values - '{password_hash,version,organization_id}'::text[] = '{}'
+            AND new_values ->> 'password_hash'
+                ~ '^\$argon2id-sha256\$v=19\$m=19456,t=2,p=1\$[0-9a-f]{32}\$[0-9a-f]{64}\$[0-9a-f]{64}$'
+        THEN coalesce(split_part(present ->> 'password_hash', '$', 6)
+            = encode(sha256(decode(split_part(new_values ->> 'password_hash', '$', 7), 'hex')), 'hex'), false)
+        ELSE false END
+$$;
+
 -- Whether an organisation is this box's own: the box brought it, and no other box stands in it.
 CREATE FUNCTION sent_is_alone(organization uuid, box uuid) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = public, pg_temp
@@ -194,6 +215,9 @@ $$;
 -- Who may do what, and how the organisation is called, is never changed by a box's word alone: whoever takes over one
 -- branch's box must not become the owner of all branches. Such edits wait for a person, but for those of a box that brought
 -- its organisation along. An MSP's own users are made at the console only, so there the edit is refused outright.
+--
+-- A user's own new password needs nobody: the edit proves that the password before it was typed, and whoever knows that one
+-- could as well change it at the console. It is held against the password that counts now, so its base version says nothing.
 --
 -- A base version beyond the row's own is refused outright too: this cloud never gave it out. A box that meets a cloud which
 -- was restored to an earlier day gets the row as it is here, and its people edit it again.
@@ -211,6 +235,7 @@ DECLARE
     row_key jsonb;
     sync_class text;
     touches_identity boolean;
+    is_proven boolean;
     is_beyond boolean;
     is_refused boolean;
     answer bigint;
@@ -226,20 +251,24 @@ BEGIN
         present := NULL;
         SELECT * INTO present FROM reference_current c
         WHERE c.organization_id = organization AND c.table_name = edit ->> 't' AND c.key = row_key;
+        is_proven := sent_proves_password(edit ->> 't', edit ->> 'o', present.row, edit -> 'n');
+        IF edit ->> 't' = 'users' AND edit -> 'n' ? 'password_hash' THEN
+            edit := jsonb_set(edit, '{n,password_hash}', to_jsonb(sent_without_proof(edit #>> '{n,password_hash}')));
+        END IF;
         -- Two branches made the same row while they were apart, an account of one name for instance: nothing to decide.
         IF sync_class = 'down' AND edit ->> 'o' <> 'd' AND present.row @> ((edit -> 'n') - '{version,organization_id}'::text[]) THEN
             PERFORM sent_answer(organization, edit ->> 't', row_key);
             CONTINUE;
         END IF;
         touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
-            AND NOT sent_is_alone(organization, box);
+            AND NOT is_proven AND NOT sent_is_alone(organization, box);
         is_beyond := base > coalesce(present.version, 0);
         cause := CASE
             WHEN is_beyond THEN format('based on version %s, which this cloud never gave the row', base)
             WHEN sync_class = 'proposal' THEN 'needs a decision'
             WHEN touches_identity AND edit ->> 't' = 'organizations' THEN 'changes the organisation itself'
             WHEN touches_identity THEN 'changes who may do what'
-            WHEN base = coalesce(present.version, 0) THEN NULL
+            WHEN is_proven OR base = coalesce(present.version, 0) THEN NULL
             WHEN present.origin_box = box AND base >= present.origin_base THEN NULL
             ELSE format('based on version %s, the row is at %s', base, present.version)
         END;
@@ -247,6 +276,9 @@ BEGIN
             BEGIN
                 PERFORM set_config('sent.origin_box', box::text, true), set_config('sent.origin_base', base::text, true);
                 PERFORM sent_apply(organization, edit ->> 't', row_key, edit ->> 'o', coalesce(edit -> 'n', '{}'));
+                IF is_proven THEN
+                    DELETE FROM sessions s WHERE s.organization_id = organization AND s.user_id = (row_key ->> 'id')::uuid;
+                END IF;
             EXCEPTION WHEN integrity_constraint_violation OR data_exception THEN
                 cause := SQLERRM;
             END;

@@ -7,9 +7,16 @@ use sent_contract::{
     Decimal, Page, Uuid,
     capital::{Account, Entry},
     fleet::Proposal,
+    identity::User,
     reference::{FxRate, Item, OrganizationSetting, TaxRate},
 };
-use sent_tests::{Cluster, Context as _, Face, Result, Setup, books, ensure, relay::Weather, until};
+use sent_tests::{
+    Appliance, Cluster, Context as _, Face, Result, Setup, books,
+    cluster::{Office, PASSWORD},
+    ensure,
+    relay::Weather,
+    until,
+};
 use serde_json::{Value, json};
 
 use crate::new_id;
@@ -30,11 +37,12 @@ async fn rate(face: &Face, path: &str, currency: &str) -> Result<Option<FxRate>>
 async fn reference_data() -> Result<()> {
     let mut cluster = Cluster::start(Setup::default()).await?;
     let office = cluster.office("Northwind").await?;
-    let (_appliance, face) = cluster.appliance(&office, "box").await?;
+    let (appliance, face) = cluster.appliance(&office, "box").await?;
     let at = format!("/api/fleet/organizations/{}", office.organization);
     comes_down(&cluster, &face, &at).await?;
     goes_up(&cluster, &face, &at).await?;
     is_decided(&cluster, &face, &at).await?;
+    is_ones_own(&mut cluster, &office, &appliance, &face).await?;
     cluster.passed();
     Ok(())
 }
@@ -93,6 +101,32 @@ async fn goes_up(cluster: &Cluster, face: &Face, at: &str) -> Result<()> {
     .await?;
     let open: Page<Proposal> = cluster.fleet.get("/api/fleet/proposals?state=open").await?;
     ensure!(open.items.is_empty(), "nothing is left to decide: {open:?}");
+    Ok(())
+}
+
+/// A user's own new password counts on the box at once, without a cloud in reach, and in the cloud without anybody's decision.
+async fn is_ones_own(cluster: &mut Cluster, office: &Office, appliance: &Appliance, face: &Face) -> Result<()> {
+    const NEW: &str = "a password of one's own";
+    cluster.wire.set(Weather::Cut);
+    let change = json!({ "current": PASSWORD, "new": NEW });
+    face.change(Method::POST, "/api/me/password", &change).await?;
+    ensure!(appliance.login(&office.owner, PASSWORD).await.is_err(), "the old password still opens the box");
+    let face = appliance.login(&office.owner, NEW).await?;
+    let pending = || async {
+        let users: Result<Vec<User>> = face.get("/api/users").await;
+        users.map(|users| users.iter().any(|u| u.email == office.owner && u.pending))
+    };
+    ensure!(pending().await?, "the cloud cannot know it yet");
+    cluster.wire.set(Weather::Clear);
+    until("the cloud has taken the password", 60, || async { Ok((!pending().await?).then_some(())) }).await?;
+    let open: Page<Proposal> = cluster.fleet.get("/api/fleet/proposals?state=open").await?;
+    ensure!(open.items.is_empty(), "somebody is to decide about it: {open:?}");
+    appliance.login(&office.owner, NEW).await?;
+    let kept: String = sqlx::query_scalar("SELECT password_hash FROM users WHERE email = $1")
+        .bind(&office.owner)
+        .fetch_one(&cluster.postgres.owner().await?)
+        .await?;
+    ensure!(kept.split('$').count() == 6, "the proof stays in the cloud");
     Ok(())
 }
 

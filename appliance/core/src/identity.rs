@@ -1,12 +1,14 @@
 //! Passwords, one-time codes, secrets of sessions and tokens, and rights: pure, so that box and cloud agree on them.
 //!
 //! Nothing here stores anything. What is stored of a session, token or recovery code is its SHA-256 ([`digest`]); they are
-//! long random texts, so a slow hash would add nothing. Passwords are argon2id.
+//! long random texts, so a slow hash would add nothing.
+//!
+//! What is stored of a password is a *verifier*: the SHA-256 of a *key*, and the key is argon2id of the password and a salt.
+//! Every box of an organisation has the verifiers of all its users, so that they can log in without the cloud. Whoever steals
+//! one still cannot make the key of any, so the key proves to the cloud that a user was there and typed the password (the
+//! same thought as SCRAM's StoredKey and ClientKey, RFC 5802 §3).
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
-};
+use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -44,20 +46,53 @@ pub fn check_password_rules(password: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Hashes a password to a PHC string. Takes about 20 ms of CPU: call it off the async threads.
-pub fn hash_password(password: &str) -> Result<String, Problem> {
-    Ok(argon2().hash_password(password.as_bytes()).map_err(Problem::internal)?.to_string())
+/// What a verifier begins with. No other parameters are ever worked through: a verifier may come from another machine, and
+/// must not decide how much memory a login takes.
+const VERIFIER: &str = "$argon2id-sha256$v=19$m=19456,t=2,p=1$";
+
+type Salt = [u8; 16];
+
+/// argon2id of a password.
+fn key(password: &str, salt: &Salt) -> Result<[u8; 32], Problem> {
+    let mut key = [0; 32];
+    argon2().hash_password_into(password.as_bytes(), salt, &mut key).map_err(Problem::internal)?;
+    Ok(key)
 }
 
-/// Whether the password fits the PHC string. A broken hash fits nothing.
-pub fn verify_password(password: &str, phc: &str) -> bool {
-    password.len() <= PASSWORD_MAX
-        && PasswordHash::new(phc).is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+/// Makes a password's verifier: `$argon2id-sha256$v=19$m=19456,t=2,p=1$SALT$SHA256(KEY)`, both in hex. Takes about 20 ms of
+/// CPU: call it off the async threads.
+pub fn hash_password(password: &str) -> Result<String, Problem> {
+    let salt: Salt = rand::random();
+    let digest = Sha256::digest(key(password, &salt)?);
+    Ok(format!("{VERIFIER}{}${}", HEXLOWER.encode(&salt), HEXLOWER.encode(&digest)))
+}
+
+/// The verifier of a password that follows another, of which `proof` is [`prove_password`]: `VERIFIER$PROOF`. It verifies like
+/// any other; the cloud looks at the proof once and leaves it off.
+pub fn succeed_password(password: &str, proof: &str) -> Result<String, Problem> {
+    Ok(format!("{}${proof}", hash_password(password)?))
+}
+
+/// The key of a password in hex, if the password fits the verifier.
+pub fn prove_password(password: &str, verifier: &str) -> Option<String> {
+    let mut parts = verifier.strip_prefix(VERIFIER)?.split('$');
+    let salt: Salt = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?.try_into().ok()?;
+    let digest = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?;
+    if password.len() > PASSWORD_MAX {
+        return None;
+    }
+    let key = key(password, &salt).ok()?;
+    bool::from(Sha256::digest(key).as_slice().ct_eq(&digest)).then(|| HEXLOWER.encode(&key))
+}
+
+/// Whether the password fits the verifier. A broken verifier fits nothing.
+pub fn verify_password(password: &str, verifier: &str) -> bool {
+    prove_password(password, verifier).is_some()
 }
 
 /// Spends the time of a verification, for logins of users that do not exist.
 pub fn verify_nobody(password: &str) {
-    let _ = argon2().hash_password(password.get(..PASSWORD_MAX).unwrap_or(password).as_bytes());
+    let _ = key(password.get(..PASSWORD_MAX).unwrap_or(password), &Salt::default());
 }
 
 /// A new random secret of 256 bits, URL-safe, with a prefix that secret scanners can find.
@@ -187,11 +222,27 @@ mod tests {
     #[test]
     fn passwords() {
         let hash = hash_password("correct horse battery").expect("hashes");
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(hash.starts_with("$argon2id-sha256$v=19$m=19456,t=2,p=1$"));
         assert!(verify_password("correct horse battery", &hash));
         assert!(!verify_password("correct horse batterx", &hash));
-        assert!(!verify_password("x", "not a hash"));
+        // Neither another cost nor the plain form: the memory a login takes is ours to say.
+        for broken in ["not a hash".to_owned(), hash.replace("19456", "9999999"), hash.replace("-sha256", "")] {
+            assert!(!verify_password("correct horse battery", &broken), "{broken}");
+        }
         assert!(check_password_rules("short").is_err());
+    }
+
+    #[test]
+    fn a_new_password_proves_the_one_before_and_a_verifier_proves_nothing() {
+        let old = hash_password("correct horse battery").expect("hashes");
+        assert_eq!(prove_password("correct horse batterx", &old), None);
+        let proof = prove_password("correct horse battery", &old).expect("fits");
+        assert!(!old.contains(&proof));
+        let key = HEXLOWER.decode(proof.as_bytes()).expect("is hex");
+        assert!(old.ends_with(&HEXLOWER.encode(&Sha256::digest(key))));
+        let new = succeed_password("staple correct horse", &proof).expect("hashes");
+        assert!(new.ends_with(&format!("${proof}")));
+        assert!(verify_password("staple correct horse", &new) && !verify_password("correct horse battery", &new));
     }
 
     #[test]
@@ -228,6 +279,7 @@ mod tests {
         fn hostile_input_never_panics(code in "\\PC*", phc in "\\PC*", secret in "[A-Z2-7]{0,40}") {
             let _ = check_totp(&secret, &code, Timestamp(1_000_000));
             let _ = verify_password(&code, &phc);
+            let _ = verify_password(&code, &format!("{VERIFIER}{phc}"));
         }
     }
 }

@@ -26,6 +26,9 @@ fn field(user: &str) -> Field<'_> {
 
 impl Store {
     /// Changes one's own password; the present one must be given. Other sessions end.
+    ///
+    /// It counts here at once. What travels carries the proof that the present password was given, which a cloud accepts
+    /// without asking anybody (docs/design/0004).
     pub async fn change_password(
         &self,
         scope: &Scope,
@@ -39,11 +42,10 @@ impl Store {
             })
             .await?;
         let hash = off_thread(Hashing::begin().await?, move || {
-            if !secrets::verify_password(&current, &hash) {
-                return Err(Problem::field("current", "this is not your present password"));
-            }
+            let proof = secrets::prove_password(&current, &hash)
+                .ok_or_else(|| Problem::field("current", "this is not your present password"))?;
             secrets::check_password_rules(&new)?;
-            secrets::hash_password(&new)
+            secrets::succeed_password(&new, &proof)
         })
         .await?;
         self.write(scope, "user.password", move |tx| -> Result<(), StoreError> {

@@ -86,7 +86,7 @@ pub async fn quarantine(
             state: row.state,
             at: row.at,
             // What is no JSON, or past its retention, is shown as nothing.
-            changes: row.changes.and_then(|c| serde_json::from_str(&c).ok()).unwrap_or(Value::Null),
+            changes: row.changes.and_then(|c| serde_json::from_str(&c).ok()).map_or(Value::Null, hide_secrets),
             reason: row.reason,
         })
         .collect();
@@ -220,6 +220,18 @@ pub async fn proposals(
         })
         .collect();
     Ok(Json(page(items, most, |p: &Proposal| p.id.to_string())))
+}
+
+/// Changes without what no page may show.
+fn hide_secrets(mut changes: Value) -> Value {
+    for change in changes.as_array_mut().into_iter().flatten() {
+        for side in ["n", "p"] {
+            if let Some(values) = change.get_mut(side) {
+                *values = without_secrets(values.take());
+            }
+        }
+    }
+    changes
 }
 
 /// A row without what no page may show.

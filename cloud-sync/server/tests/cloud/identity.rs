@@ -70,6 +70,60 @@ fn organization(organization: Uuid, version: i64, name: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ones_own_new_password_needs_nobody_and_a_stolen_box_proves_nothing() {
+    use sent_core::identity::{hash_password, prove_password, succeed_password, verify_password};
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let organization = format!("/api/fleet/organizations/{}", customer.id);
+    let roles: Value = world.page.get(&format!("{organization}/roles")).await;
+    let new = json!({ "email": "ann@north.example", "name": "Ann", "password": "the first password", "role": roles[0]["id"] });
+    let ann: Value = world.page.post(&format!("{organization}/users"), &new).await;
+    let id: Uuid = ann["id"].as_str().unwrap().parse().unwrap();
+    let mut owner = world.postgres.owner().await;
+    let mut kept = async || -> String {
+        let query = sqlx::query_scalar("SELECT password_hash FROM users WHERE id = $1").bind(id);
+        query.fetch_one(&mut owner).await.unwrap()
+    };
+    let edit = |n: Value| json!([{ "t": "users", "o": "u", "k": { "id": id }, "v": 1, "n": n, "p": {} }]);
+    let first = kept().await;
+    // What a stolen box can say: a new verifier with no proof, with the verifier itself for one, with an old one's key, with
+    // the right key for more than the password, and with parameters that would burn the cloud's memory.
+    let forged = hash_password("what the thief wants").unwrap();
+    let proof = prove_password("the first password", &first).unwrap();
+    let stale = prove_password("another", &hash_password("another").unwrap()).unwrap();
+    let digest = first.rsplit('$').next().unwrap();
+    let dear = format!("{forged}${proof}").replace("m=19456", "m=4194304");
+    for password in
+        [forged.clone(), format!("{forged}${digest}"), format!("{forged}${stale}"), format!("{forged}$"), dear]
+    {
+        made.write("user.password", &edit(json!({ "password_hash": password }))).await;
+    }
+    let more = json!({ "password_hash": format!("{forged}${proof}"), "role_id": roles[1]["id"] });
+    made.write("user.password", &edit(more)).await;
+    world.replica.project().await;
+    assert_eq!(kept().await, first);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'open'").await, 6);
+    let shown: Value = world.page.get("/api/fleet/proposals?state=open").await;
+    assert!(!shown.to_string().contains(&proof) && !shown.to_string().contains("argon2id"));
+    // What its user can: two changes while the cloud was out of reach, of a version long gone.
+    let second = succeed_password("the second password", &proof).unwrap();
+    let third = prove_password("the second password", &second).unwrap();
+    let third = succeed_password("the third password", &third).unwrap();
+    made.write("user.password", &edit(json!({ "password_hash": second }))).await;
+    made.write("user.password", &edit(json!({ "password_hash": third }))).await;
+    world.replica.project().await;
+    let now = kept().await;
+    assert!(verify_password("the third password", &now));
+    assert!(third.starts_with(&now) && third.len() > now.len(), "the proof is left off");
+    assert_eq!(world.postgres.count("SELECT count(*) FROM proposals WHERE state = 'open'").await, 6);
+    // The same proof a second time fits nothing.
+    made.write("user.password", &edit(json!({ "password_hash": second }))).await;
+    world.replica.project().await;
+    assert_eq!(kept().await, now);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_branch_does_not_rename_the_organisation() {
     let world = World::new(false).await;
     let customer = world.customer("Northwind").await;
@@ -89,18 +143,19 @@ async fn a_version_the_cloud_never_gave_is_refused_and_the_box_is_told_why() {
     let world = World::new(false).await;
     let customer = world.customer("Northwind").await;
     let mut made = world.enrolled(&customer, "till").await;
-    let branch = |version: i64, name: &str| {
-        json!([{ "t": "branches", "o": "u", "k": { "id": customer.branch }, "v": version, "n": { "name": name }, "p": {} }])
-    };
+    let branch = |version: i64, name: &str| json!([{ "t": "branches", "o": "u", "k": { "id": customer.branch }, "v": version, "n": { "name": name }, "p": {} }]);
     let before: Checkpoint = made.get(path::REFERENCE).await.json();
     let head = i64::try_from(before.to).unwrap();
     for beyond in [head + 1, 99, i64::MAX] {
         made.write("branch.change", &branch(beyond, "Mine now")).await;
     }
     // A row that the cloud does not know has no version but 0.
-    made.write("account.create", &json!([{ "t": "accounts", "o": "i", "k": { "id": Uuid::from_u128(9) }, "v": 3,
-        "n": { "id": Uuid::from_u128(9), "name": "Assets:Mine", "kind": "asset" } }]))
-        .await;
+    made.write(
+        "account.create",
+        &json!([{ "t": "accounts", "o": "i", "k": { "id": Uuid::from_u128(9) }, "v": 3,
+        "n": { "id": Uuid::from_u128(9), "name": "Assets:Mine", "kind": "asset" } }]),
+    )
+    .await;
     world.replica.project().await;
     assert_eq!(world.postgres.count("SELECT count(*) FROM branches WHERE name = 'Mine now'").await, 0);
     assert_eq!(world.postgres.count("SELECT count(*) FROM accounts WHERE name = 'Assets:Mine'").await, 0);
