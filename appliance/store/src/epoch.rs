@@ -14,6 +14,17 @@ use crate::{
     outbox,
 };
 
+/// Letters of a mark: none that makes a word or looks like a digit.
+const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// What tells this beginning of an epoch from every other, in a few letters: `3KXRWD` for the third. Two restores of one backup
+/// have the same number, and neither knows of the other until both have met the cloud; their random tokens differ.
+pub(crate) fn mark(row: &BoxRow) -> String {
+    let letters =
+        row.epoch_token.as_bytes().iter().take(5).map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()]));
+    std::iter::once(row.epoch.to_string()).chain(letters.map(String::from)).collect()
+}
+
 /// Begins `epoch`; needs privilege and an open transaction.
 pub(crate) fn begin(db: &Connection, row: &BoxRow, epoch: u64) -> Result<Head, StoreError> {
     let (previous_epoch, previous_sequence, previous_hash) = if row.epoch_open {

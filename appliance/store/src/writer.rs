@@ -21,6 +21,7 @@ use crate::{
     BoxRow, Config, StoreError, Touched, audit,
     capture::Capture,
     connection::{self, OWN_TABLES},
+    epoch,
     keys::Keys,
     neighbours::OwnEntries,
     outbox,
@@ -134,12 +135,13 @@ impl Tx<'_> {
         self.now
     }
 
-    /// The epoch, when this box was restored and has not heard yet what the cloud has beyond the backup: numbers that count
-    /// on from what is here may have been given out before.
-    pub fn unsettled_epoch(&self) -> Result<Option<u64>, StoreError> {
+    /// The mark of this beginning of an epoch (`3KXRWD`), when this box was restored and has not heard yet what the cloud has
+    /// beyond the backup: numbers that count on from what is here may have been given out before, by the lost box or by
+    /// another that was restored from the same backup.
+    pub fn unsettled(&self) -> Result<Option<String>, StoreError> {
         let row =
             self.session.privileged(|| connection::read_box(self.connection))?.ok_or(StoreError::NotInitialised)?;
-        Ok((row.epoch_open && row.previous_sequence > 0).then_some(row.epoch))
+        Ok((row.epoch_open && row.previous_sequence > 0).then(|| epoch::mark(&row)))
     }
 
     /// Leaves an audit entry even if no declared row changes: something happened that must be seen.

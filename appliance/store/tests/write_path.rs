@@ -478,6 +478,28 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
 }
 
 #[tokio::test]
+async fn two_restores_of_one_backup_count_in_two_series() {
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let end = store.identity().expect("a box");
+    store.acknowledge(end.epoch, end.sequence).await.expect("acknowledges");
+    store.epoch_told().await.expect("is told");
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("box.backup");
+    backup(&store, &file).expect("backs up");
+    let mark = |store: &Store| store.write_blocking(&scope, "look", |tx| tx.unsettled()).expect("reads");
+    assert_eq!(mark(&store), None);
+    let marks = ["a", "b"].map(|name| {
+        let data = place.path().join(name);
+        restore(&file, &data).expect("restores");
+        let clock = store.clock().clone();
+        let restored = Store::open(sent_store::Config { data, tables: vec![], clock, readers: 1 }).expect("opens");
+        mark(&restored).expect("is unsettled")
+    });
+    assert!(marks.iter().all(|m| m.len() == 6 && m.starts_with('2')), "{marks:?}");
+    assert_ne!(marks[0], marks[1]);
+}
+
+#[tokio::test]
 async fn logins_are_counted_rotated_and_bound_to_the_clock() {
     let (_folder, store, scope, clock) = store_with_clock(&[]).expect("opens");
     let role = uuid::Uuid::from_u128(77);

@@ -50,11 +50,11 @@ pub fn is_series(code: &str) -> bool {
     (1..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
 }
 
-/// The series a box counts while it was restored in `epoch` and has not heard yet what the cloud has beyond the backup:
-/// numbers of the series itself may have been given out before. `JE` is `JE.3` then.
-pub fn series_in(series: &str, epoch: Option<u64>) -> String {
+/// The series a box counts while it was restored and has not heard yet what the cloud has beyond the backup: numbers of the
+/// series itself may have been given out before. `JE` is `JE.3KXRWD` then, `3KXRWD` being the mark of this one restore.
+pub fn series_in(series: &str, mark: Option<&str>) -> String {
     let own = own_series(series);
-    epoch.map_or_else(|| own.to_owned(), |epoch| format!("{own}.{epoch}"))
+    mark.map_or_else(|| own.to_owned(), |mark| format!("{own}.{mark}"))
 }
 
 /// The series somebody asked for, of one that [`series_in`] gave: codes have no dot.
@@ -370,9 +370,9 @@ mod tests {
         assert_eq!(branch_tag("—"), "");
         assert_eq!(number_prefix("JE", "HS", 2026), "JE-HS-2026-");
         assert_eq!(number_prefix("JE", "", 2026), "JE-2026-");
-        assert_eq!(series_in("JE", Some(3)), "JE.3");
-        assert_eq!(series_in("JE.3", None), "JE");
-        assert_eq!(own_series("JE.3"), "JE");
+        assert_eq!(series_in("JE", Some("3KXRWD")), "JE.3KXRWD");
+        assert_eq!(series_in("JE.3KXRWD", None), "JE");
+        assert_eq!(own_series("JE.3KXRWD"), "JE");
         assert!(is_series("JE") && !is_series("je") && !is_series("") && !is_series("ABCDEFGHI"));
     }
 

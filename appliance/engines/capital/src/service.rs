@@ -453,7 +453,7 @@ fn write(tx: &Tx<'_>, branch: Option<Uuid>, header: &Header<'_>, lines: &[Writte
             system: line.leg.posting.is_none(),
         });
     }
-    let series = model::series_in(header.series, tx.unsettled_epoch()?);
+    let series = model::series_in(header.series, tx.unsettled()?.as_deref());
     let mut numbers = Numbers::of(tx, branch, &series, header.date.year())?;
     let (sequence, number) = numbers.next();
     poster.entry(&poster::NewEntry {

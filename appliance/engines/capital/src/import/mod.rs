@@ -220,7 +220,7 @@ impl Plan {
         let posted_at = tx.now().0;
         let mut poster = Poster::new(tx);
         let mut desk = Desk::default();
-        let series = model::series_in(IMPORT_SERIES, tx.unsettled_epoch()?);
+        let series = model::series_in(IMPORT_SERIES, tx.unsettled()?.as_deref());
         let mut years: Vec<(i64, Numbers)> = Vec::new();
         let mut id_text = uuid::Uuid::encode_buffer();
         let (mut amount, mut base) = (String::new(), String::new());
