@@ -10,6 +10,7 @@ use crate::{
     BoxRow, Store, StoreError,
     audit::Appended,
     connection::{self, signed, unsigned, uuid},
+    reference,
 };
 
 /// Bytes of transactions that are held in memory while what waits is chained anew.
@@ -213,8 +214,12 @@ impl Store {
                 let transaction = db.unchecked_transaction()?;
                 db.prepare_cached("UPDATE sys_box SET acknowledged = max(acknowledged, min(?2, sequence)) WHERE id = 1 AND epoch = ?1")?
                     .execute((signed(epoch), signed(sequence)))?;
-                db.prepare_cached("DELETE FROM sys_outbox WHERE epoch = ?1 AND sequence <= ?2")?
-                    .execute((signed(epoch), signed(sequence)))?;
+                let given_back = db
+                    .prepare_cached("DELETE FROM sys_outbox WHERE epoch = ?1 AND sequence <= ?2 RETURNING origin")?
+                    .query_map((signed(epoch), signed(sequence)), |r| r.get::<_, Option<String>>(0))?
+                    .filter_map(Result::transpose)
+                    .collect::<Result<Vec<_>, _>>()?;
+                reference::forget_acknowledged(db, &given_back)?;
                 transaction.commit()?;
                 Ok(())
             })

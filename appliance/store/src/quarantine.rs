@@ -10,7 +10,13 @@ use sent_protocol::Transaction;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Store, StoreError, connection::unsigned, reference::apply_again, tenancy::Columns, writer::Terms};
+use crate::{
+    Store, StoreError,
+    connection::unsigned,
+    reference::{apply_again, remember},
+    tenancy::Columns,
+    writer::Terms,
+};
 
 /// Most that are listed at a time.
 const MOST: i64 = 1_000;
@@ -49,15 +55,16 @@ impl Store {
     pub fn drop_quarantined_blocking(&self, scope: &Scope, name: &str) -> Result<(), StoreError> {
         let (scope, name) = (scope.clone(), name.to_owned());
         self.on_writer_blocking(move |writer| {
-            let terms = Terms { travels: false, privileged: true, origin: None };
-            let dropped = writer.write_as(&scope, "sync.quarantine.drop", &terms, |tx| {
-                let (identity, document) = named(tx, scope.organization, &name)?;
+            let (identity, document) =
+                writer.session.privileged(|| named(&writer.connection, scope.organization, &name))?;
+            // The cloud hears that it is settled, by a transaction of that identity which changes nothing.
+            let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
+            let dropped = writer.write_as(&scope, "sync.quarantine.drop", &terms, |tx| -> Result<(), StoreError> {
                 tx.execute("DELETE FROM sys_quarantine WHERE identity = ?1", [&identity])?;
-                tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, 'dropped')", [&identity])?;
                 tx.event();
-                Ok((identity, document))
+                remember(tx, &identity, "dropped")
             });
-            let (identity, document) = dropped.map_err(StoreError::sorted)?;
+            dropped.map_err(StoreError::sorted)?;
             tracing::warn!(identity, document, "a transaction of an earlier epoch is dropped");
             Ok(())
         })

@@ -113,7 +113,10 @@ impl Store {
     pub async fn epoch_told(&self) -> Result<(), StoreError> {
         self.on_writer(|writer| {
             writer.session.privileged(|| {
-                writer.connection.execute("UPDATE sys_box SET epoch_open = 0 WHERE id = 1", [])?;
+                let transaction = writer.connection.unchecked_transaction()?;
+                transaction.execute("UPDATE sys_box SET epoch_open = 0 WHERE id = 1", [])?;
+                forget_settled(&transaction)?;
+                transaction.commit()?;
                 Ok(())
             })
         })
@@ -248,9 +251,37 @@ pub(crate) fn apply_again(
             apply_change(tx, table, &transaction.organization_id.to_string(), &change)?;
         }
         tx.execute("DELETE FROM sys_quarantine WHERE identity = ?1", [&identity])?;
-        tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, 'applied')", [&identity])?;
-        Ok(())
+        tx.event();
+        remember(tx, &identity, "applied")
     })
+}
+
+/// Remembers what became of a given-back transaction until the cloud knows it too ([`forget_acknowledged`]). The write goes on
+/// to the cloud with the transaction's identity, so that it is given back no more.
+pub(crate) fn remember(tx: &Connection, identity: &str, what: &str) -> Result<(), StoreError> {
+    tx.execute("INSERT INTO sys_state (key, value) VALUES ('given-back:' || ?1, ?2)", [identity, what])?;
+    Ok(())
+}
+
+/// The cloud has these transactions under this epoch, which it was told of: their identities are in the history.
+pub(crate) fn forget_acknowledged(db: &Connection, identities: &[String]) -> Result<(), StoreError> {
+    let mut delete = db.prepare_cached(
+        "DELETE FROM sys_state WHERE key = 'given-back:' || ?1 AND (SELECT epoch_open FROM sys_box WHERE id = 1) = 0",
+    )?;
+    for identity in identities {
+        delete.execute([identity])?;
+    }
+    Ok(())
+}
+
+/// Everything was given back. What the cloud has acknowledged already waits no more; needs privilege.
+fn forget_settled(db: &Connection) -> Result<(), StoreError> {
+    db.execute(
+        "DELETE FROM sys_state WHERE key >= 'given-back:' AND key < 'given-back;'
+            AND substr(key, length('given-back:') + 1) NOT IN (SELECT origin FROM sys_outbox WHERE origin IS NOT NULL)",
+        [],
+    )?;
+    Ok(())
 }
 
 /// The epoch of this box that a transaction was sealed in: its hash covers it.

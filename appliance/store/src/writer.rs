@@ -507,7 +507,8 @@ impl Writer {
             // What the box does of its own accord needs no witness; what somebody asked for does.
             let answerable = !matches!(scope.actor, Actor::System { .. });
             let Some(effect) = self.capture.effect(&self.connection, answerable)? else { return Ok(None) };
-            let travels = effect.travels && terms.travels;
+            // What the cloud gave back is told again even where nothing was left to change: it then is in the history.
+            let travels = terms.travels && (effect.travels || terms.origin.is_some());
             let head = connection::read_box(&self.connection)?.ok_or(StoreError::NotInitialised)?;
             let entry = audit::append(&self.connection, &head, scope, action, now, &effect.audit)?;
             let sealed = if travels {

@@ -475,6 +475,26 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
         (0, 2),
         "nor do they come back"
     );
+
+    // Each travels with the identity it had, what was dropped as nothing. Once that is acknowledged, nothing is remembered.
+    let remembered = || -> i64 {
+        Connection::open(data.join("business.sqlite"))
+            .and_then(|db| {
+                db.query_row("SELECT count(*) FROM sys_state WHERE key LIKE 'given-back:%'", [], |r| r.get(0))
+            })
+            .expect("reads")
+    };
+    let waiting = again.outbox_blocking(0, 1 << 20).expect("reads");
+    let dropped = waiting.last().expect("it waits");
+    assert_eq!((dropped.identity().to_string(), dropped.changes.get()), (listed[0].identity.clone(), "[]"));
+    assert_eq!(remembered(), 3);
+    let end = again.identity().expect("a box");
+    again.acknowledge(end.epoch, end.sequence - 1).await.expect("acknowledges");
+    assert_eq!(remembered(), 3, "the epoch is still open: a page may be given again");
+    again.epoch_told().await.expect("is told");
+    assert_eq!(remembered(), 1, "one still waits");
+    again.acknowledge(end.epoch, end.sequence).await.expect("acknowledges");
+    assert_eq!(remembered(), 0);
 }
 
 #[tokio::test]
