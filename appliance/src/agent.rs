@@ -91,6 +91,12 @@ impl Host for Program {
             let cause = format!("disk {} % full", used * 100 / total);
             return Status { level: Level::Warn, cause, since: self.supervisor.machine().at.0 };
         }
+        let sleeping = self.store.unfinished_restore_blocking().map_or(0, |left| left.sleeping_tokens);
+        if sleeping > 0 {
+            let cause =
+                format!("restored from a backup: {sleeping} API tokens sleep until their owners wake or end them");
+            return Status { level: Level::Warn, cause, since: self.supervisor.machine().at.0 };
+        }
         let worst = self.supervisor.services().into_iter().max_by_key(|s| match s.status.level {
             Level::Ok | Level::Unknown => 0,
             Level::Warn => 1,

@@ -160,6 +160,7 @@ CREATE TABLE api_tokens_rows (
     rights          TEXT NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER,
+    asleep          INTEGER NOT NULL DEFAULT 0,    -- 1: from before a restore, opens nothing until its owner wakes it
     PRIMARY KEY (organization_id, id)
 ) STRICT, WITHOUT ROWID;
 

@@ -26,6 +26,7 @@ pub(super) fn routes() -> Routes<Gateway> {
         .get("/api/tokens", Access::Session, tokens)
         .post("/api/tokens", Access::Session, create_token)
         .delete("/api/tokens/{id}", Access::Session, delete_token)
+        .post("/api/tokens/{id}/wake", Access::Session, wake_token)
 }
 
 /// An account belongs to a person: a token cannot change it.
@@ -94,5 +95,15 @@ async fn delete_token(
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
     g.store.delete_token(&scope, person(me)?.id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn wake_token(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    me: Option<Extension<Me>>,
+    Path(id): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
+    g.store.wake_token(&scope, person(me)?.id, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

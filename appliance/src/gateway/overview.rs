@@ -40,10 +40,7 @@ async fn quarantine(
     Ok(Json(g.store.quarantine(&scope).await?))
 }
 
-async fn refused(
-    State(g): State<Gateway>,
-    Extension(scope): Extension<Scope>,
-) -> Result<Json<Vec<Refused>>, Problem> {
+async fn refused(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<Refused>>, Problem> {
     Ok(Json(g.store.refused(&scope).await?))
 }
 
@@ -97,6 +94,12 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
     }
     if sync.enrolled && sync.status.level != Level::Ok {
         notice(sync.status.clone(), "The cloud is not up to date".to_owned(), "/sync");
+    }
+    let restored = g.store.unfinished_restore().await?;
+    if restored.sleeping_tokens > 0 {
+        let cause = format!("{} API tokens sleep until their owners wake or end them", restored.sleeping_tokens);
+        let title = "This box was restored from a backup".to_owned();
+        notice(Status { level: Level::Warn, cause, since: g.started.0 }, title, "/account");
     }
     let (used, total) = machine.disk;
     // A share for a page; a disk's size fits an f64 to within bytes.

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use sent_contract::sync::Refused;
 use sent_core::{clock::SystemClock, identity};
+use sent_store::identity::UnfinishedRestore;
 use sent_sync::Identity;
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -38,6 +39,8 @@ struct Report {
     quarantined: u64,
     /// Edits the cloud did not take, newest first.
     refused: Vec<Refused>,
+    /// What a restore left for people to do.
+    unfinished_restore: UnfinishedRestore,
     reference: u64,
 }
 
@@ -66,6 +69,7 @@ fn report(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Result
         audit_entries: row.audit_sequence,
         quarantined: runtime.block_on(store.quarantined())?,
         refused: store.refused_blocking(&super::scope(&store)?)?,
+        unfinished_restore: store.unfinished_restore_blocking()?,
         reference: runtime.block_on(store.reference_version())?,
     })
 }
@@ -88,6 +92,13 @@ pub fn status(data: &Path, settings: &Settings, runtime: &Runtime, json: bool) -
     println!("  audit       {} entries", report.audit_entries);
     if report.quarantined > 0 {
         println!("  quarantine  {} transactions of an earlier epoch no longer fit", report.quarantined);
+    }
+    let UnfinishedRestore { sleeping_tokens, without_recovery_codes } = report.unfinished_restore;
+    if sleeping_tokens > 0 {
+        println!("  restored    {sleeping_tokens} API tokens sleep until their owners wake or end them");
+    }
+    if without_recovery_codes > 0 {
+        println!("  restored    {without_recovery_codes} users have a second factor and no recovery code");
     }
     for one in report.refused.iter().take(REFUSED) {
         let at = sent_core::Timestamp(one.at).rfc3339();

@@ -178,6 +178,13 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
         Verb::Restore { file } => {
             let report = sent_store::restore(&file, data)?;
             println!("restored up to transaction {}; this box is now in epoch {}", report.sequence, report.epoch);
+            let sent_store::TakenBack { sessions, tokens, recovery_codes } = report.taken_back;
+            println!("TAKEN BACK, for nobody knows what was revoked or used since the backup:");
+            println!("  {sessions} sessions: everybody logs in again");
+            println!(
+                "  {tokens} API tokens sleep: each is refused until its owner wakes it on the account page, or ends it"
+            );
+            println!("  {recovery_codes} recovery codes are void: a new second factor brings new ones");
             Ok(ExitCode::SUCCESS)
         }
         Verb::Sync(SyncVerb::Quarantine(verb)) => quarantine::run(verb, &open(data, settings)?),

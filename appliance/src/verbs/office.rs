@@ -65,6 +65,11 @@ pub enum UserVerb {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Take a user's second factor away, who has lost telephone and recovery codes; the password alone opens the account then.
+    ResetFactor {
+        /// E-mail address.
+        email: String,
+    },
 }
 
 /// Reads a password, or makes one up. The second value is what to print.
@@ -154,15 +159,22 @@ pub fn user(verb: UserVerb, data: &Path, settings: &Settings, runtime: &Runtime)
         }
         UserVerb::Password { email, password_stdin } => {
             let (password, shown) = password(password_stdin)?;
-            let found = email.clone();
-            let id = store.read_blocking(&scope, |db| sent_store::identity::find_user(db, &found))?;
-            let id = id.ok_or_else(|| anyhow!("there is no user {email}"))?;
+            let id = user_of(&store, &scope, &email)?;
             let patch = UserPatch { password: Some(password), ..UserPatch::default() };
             runtime.block_on(store.patch_user(&scope, id, patch)).map_err(in_words)?;
             if let Some(password) = shown {
                 println!("login: {email}  password: {password}");
             }
         }
+        UserVerb::ResetFactor { email } => {
+            runtime.block_on(store.remove_totp(&scope, user_of(&store, &scope, &email)?)).map_err(in_words)?;
+            println!("{email} has no second factor any more");
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn user_of(store: &Store, scope: &Scope, email: &str) -> anyhow::Result<Uuid> {
+    let id = store.read_blocking(scope, |db| sent_store::identity::find_user(db, email))?;
+    id.ok_or_else(|| anyhow!("there is no user {email}"))
 }

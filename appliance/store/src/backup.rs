@@ -42,6 +42,19 @@ pub struct BackupReport {
     pub sequence: u64,
     /// Last audit entry in it.
     pub audit_sequence: i64,
+    /// What the restore took back; nothing in a backup.
+    pub taken_back: TakenBack,
+}
+
+/// Ways in that were kept on the box alone: which of them were revoked or used since the backup, nobody knows any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct TakenBack {
+    /// Sessions that ended.
+    pub sessions: usize,
+    /// API tokens that sleep until their owners wake them.
+    pub tokens: usize,
+    /// Recovery codes that are void.
+    pub recovery_codes: usize,
 }
 
 /// Writes a backup of a box that may be running to `target`, atomically. `target` must not be inside the data folder.
@@ -68,7 +81,13 @@ pub fn backup(store: &Store, target: &Path) -> Result<BackupReport, StoreError> 
     file.sync_all().map_err(io)?;
     std::fs::rename(&partial, target).map_err(|e| StoreError::io(target, e))?;
     let bytes = target.metadata().map_err(|e| StoreError::io(target, e))?.len();
-    Ok(BackupReport { bytes, epoch: row.epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
+    Ok(BackupReport {
+        bytes,
+        epoch: row.epoch,
+        sequence: row.sequence,
+        audit_sequence: row.audit_sequence,
+        taken_back: TakenBack::default(),
+    })
 }
 
 /// Packs a file, or a folder with all below it. Left out is what has a dot before its name, for it is still being written
@@ -147,7 +166,8 @@ fn holds_box(data: &Path) -> bool {
     boxes.map_or(true, |n| n > 0)
 }
 
-/// Begins a new epoch in an unpacked backup, and ends the sessions of then: their cookies may be in other hands by now.
+/// Begins a new epoch in an unpacked backup, and takes back the ways in of then (docs/design/0004): a cookie or a token may be
+/// in other hands by now and was revoked because of it, a recovery code may have been used.
 fn begin_epoch(data: &Path, bytes: u64) -> Result<BackupReport, StoreError> {
     let session = Session::default();
     let database = connection::open(data, &session, true)?;
@@ -156,9 +176,14 @@ fn begin_epoch(data: &Path, bytes: u64) -> Result<BackupReport, StoreError> {
         let row = connection::read_box(&database)?.ok_or(StoreError::NotInitialised)?;
         let epoch = row.epoch + 1;
         epoch::begin(&database, &row, epoch)?;
-        database.execute("DELETE FROM sys_sessions", [])?;
+        let taken_back = TakenBack {
+            sessions: database.execute("DELETE FROM sys_sessions", [])?,
+            tokens: database.execute("UPDATE api_tokens_rows SET asleep = 1", [])?,
+            recovery_codes: database.execute("DELETE FROM recovery_codes_rows WHERE used_at IS NULL", [])?,
+        };
         transaction.commit()?;
-        Ok::<_, StoreError>(BackupReport { bytes, epoch, sequence: row.sequence, audit_sequence: row.audit_sequence })
+        let (sequence, audit_sequence) = (row.sequence, row.audit_sequence);
+        Ok::<_, StoreError>(BackupReport { bytes, epoch, sequence, audit_sequence, taken_back })
     })?;
     // The last connection that closes brings the write-ahead log into the database and removes it.
     database.close().map_err(|(_, e)| StoreError::sorted(e.into()))?;

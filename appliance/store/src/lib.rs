@@ -32,7 +32,7 @@ mod way;
 mod writer;
 
 pub use audit::{Fault, Filter as AuditFilter};
-pub use backup::{BackupReport, backup, restore};
+pub use backup::{BackupReport, TakenBack, backup, restore};
 pub use capture::Touched;
 pub use connection::{BoxRow, Config, NewBox};
 pub use context::Context;

@@ -498,6 +498,67 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
 }
 
 #[tokio::test]
+async fn a_restore_puts_tokens_to_sleep_and_makes_recovery_codes_void() {
+    use sent_contract::identity::{NewToken, NewUser};
+    let (_folder, store, scope) = store(&[]).expect("opens");
+    let role = uuid::Uuid::from_u128(77);
+    store
+        .write_blocking(&scope, "role.create", move |tx| -> Result<(), StoreError> {
+            tx.execute("INSERT INTO roles (id, name, rights) VALUES (?1, 'owner', '[\"*\"]')", [role.to_string()])?;
+            Ok(())
+        })
+        .expect("writes");
+    let (email, password) = ("ada@example.org".to_owned(), "correct horse".to_owned());
+    let new = NewUser { email, name: "Ada".into(), password, role, branch: None };
+    let user = store.create_user(&scope, new).await.expect("makes a user");
+    let scope = sent_core::Scope { rights: sent_core::identity::Rights::all(), ..scope };
+    let token = |name: &str| NewToken { name: name.into(), rights: vec!["home.read".into()], days: None };
+    let kept = store.create_token(&scope, user.id, token("till")).await.expect("makes a token");
+    let revoked = store.create_token(&scope, user.id, token("stolen")).await.expect("makes a token");
+    let setup = store.begin_totp(&scope, user.id, &user.email, "SENT").await.expect("begins");
+    let code = |seconds: i64| {
+        let now = store.clock().now().plus_seconds(seconds);
+        let secret = totp_rs::Secret::try_from_base32(&setup.secret).expect("a secret");
+        let totp = totp_rs::Builder::new().with_secret(secret).with_account_name("ada").build().expect("builds");
+        totp.generate(u64::try_from(now.0 / 1_000_000).expect("after 1970")).to_string()
+    };
+    let codes = store.confirm_totp(&scope, user.id, &code(0)).await.expect("confirms").codes;
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("box.backup");
+    backup(&store, &file).expect("backs up");
+    // After the backup one token is ended and one code is used.
+    store.delete_token(&scope, user.id, revoked.token.id).await.expect("ends");
+    let half = store.login(&user.email, "correct horse", "10.0.0.1").await.expect("logs in");
+    store.login_code(&half.secret, &codes[0], "10.0.0.1").await.expect("a code counts once");
+    assert_eq!(store.unfinished_restore().await.expect("reads"), Default::default());
+
+    let data = place.path().join("restored");
+    let taken = restore(&file, &data).expect("restores").taken_back;
+    assert_eq!((taken.tokens, taken.recovery_codes), (2, codes.len()));
+    let clock = store.clock().clone();
+    let again = Store::open(sent_store::Config { data, tables: vec![], clock, readers: 1 }).expect("opens");
+    let opens = |secret: String| {
+        let again = again.clone();
+        async move { again.token_scope(&secret).await.expect("reads").is_some() }
+    };
+    assert!(!opens(kept.secret.clone()).await && !opens(revoked.secret.clone()).await);
+    let half = again.login(&user.email, "correct horse", "10.0.0.1").await.expect("logs in");
+    for code in &codes[..3] {
+        assert!(again.login_code(&half.secret, code, "10.0.0.1").await.is_err(), "a code that may have been used");
+    }
+    let left = again.unfinished_restore().await.expect("reads");
+    assert_eq!((left.sleeping_tokens, left.without_recovery_codes), (2, 1));
+    // The owner decides: one goes on as it was, the other ends.
+    again.wake_token(&scope, user.id, kept.token.id).await.expect("wakes");
+    assert!(again.wake_token(&scope, user.id, kept.token.id).await.is_err(), "it is awake");
+    assert!(again.wake_token(&scope, uuid::Uuid::from_u128(9), revoked.token.id).await.is_err(), "not the owner");
+    again.delete_token(&scope, user.id, revoked.token.id).await.expect("ends");
+    assert!(opens(kept.secret).await && !opens(revoked.secret).await);
+    again.remove_totp(&scope, user.id).await.expect("is reset");
+    assert_eq!(again.unfinished_restore().await.expect("reads"), Default::default());
+}
+
+#[tokio::test]
 async fn two_restores_of_one_backup_count_in_two_series() {
     let (_folder, store, scope) = store(&[]).expect("opens");
     let end = store.identity().expect("a box");

@@ -187,6 +187,9 @@ pub struct Token {
     pub expires_at: Option<Micros>,
     /// Last use.
     pub last_used: Option<Micros>,
+    /// It is from before a restore of the box and opens nothing until its owner wakes it.
+    #[serde(default)]
+    pub asleep: bool,
 }
 
 /// `POST /api/tokens`.

@@ -14,7 +14,10 @@ use crate::{
     theme::Theme,
 };
 use gloo_net::http::Method;
-use sent_contract::identity::{CreatedToken, NewToken, PasswordChange, RecoveryCodes, Token, TotpRequest, TotpSetup};
+use sent_contract::{
+    Uuid,
+    identity::{CreatedToken, NewToken, PasswordChange, RecoveryCodes, Token, TotpRequest, TotpSetup},
+};
 use yew::prelude::*;
 
 /// The page.
@@ -289,6 +292,16 @@ fn Tokens() -> Html {
             });
         })
     };
+    let wake = |id: Uuid| {
+        let (reload, toast) = (tokens.reload.clone(), toast.clone());
+        Callback::from(move |_: MouseEvent| {
+            let (reload, toast) = (reload.clone(), toast.clone());
+            wasm_bindgen_futures::spawn_local(async move {
+                toast.tell(&api::act::<Done>(Method::POST, &format!("/api/tokens/{id}/wake")).await, "Token is awake");
+                reload.emit(());
+            });
+        })
+    };
     let keep = {
         let ending = ending.clone();
         Callback::from(move |()| ending.set(None))
@@ -307,9 +320,13 @@ fn Tokens() -> Html {
                                 <span class="flex flex-wrap gap-1">{ for token.rights.iter().map(|right| html! { <Tag>{ right }</Tag> }) }</span>
                             </span>
                             <span class="text-right text-sm text-ink-3">
+                                if token.asleep { <Tag tone={Tone::Warn}>{ "Asleep since a restore" }</Tag><br /> }
                                 { "used " }<Ago at={token.last_used} /><br />
                                 if token.expires_at.is_some() { { "ends " }<Until at={token.expires_at} /> } else { { "never ends" } }
                             </span>
+                            if token.asleep {
+                                <Button onclick={wake(token.id)}>{ "Wake" }</Button>
+                            }
                             <Button kind={Kind::Danger} onclick={Callback::from(move |_: MouseEvent| ending.set(Some(own.clone())))}>{ "End…" }</Button>
                         </li>
                     }

@@ -12,7 +12,10 @@ use sent_core::{
 use uuid::Uuid;
 
 use super::directory::{Hashing, off_thread};
-use crate::{Store, StoreError, connection::uuid};
+use crate::{
+    Store, StoreError,
+    connection::{unsigned, uuid},
+};
 
 /// What a new token is to be.
 pub use sent_contract::identity::NewToken as TokenRequest;
@@ -163,15 +166,15 @@ impl Store {
     pub async fn tokens(&self, scope: &Scope, user: Uuid) -> Result<Vec<Token>, Problem> {
         self.read(scope, move |db| -> Result<_, StoreError> {
             let mut statement = db.prepare_cached(
-                "SELECT id, name, rights, created_at, expires_at FROM api_tokens WHERE user_id = ?1 ORDER BY created_at DESC",
+                "SELECT id, name, rights, created_at, expires_at, asleep FROM api_tokens WHERE user_id = ?1 ORDER BY created_at DESC",
             )?;
             let rows = statement.query_map([user.to_string()], |r| {
-                Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, String>(2)?, r.get(3)?, r.get(4)?))
+                Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, String>(2)?, r.get(3)?, r.get(4)?, r.get::<_, i64>(5)?))
             })?;
             rows.map(|row| {
-                let (id, name, rights, created_at, expires_at) = row?;
+                let (id, name, rights, created_at, expires_at, asleep) = row?;
                 let rights = serde_json::from_str(&rights).unwrap_or_default();
-                Ok(Token { id: uuid(&id)?, name, rights, created_at, expires_at, last_used: None })
+                Ok(Token { id: uuid(&id)?, name, rights, created_at, expires_at, last_used: None, asleep: asleep != 0 })
             })
             .collect()
         })
@@ -205,6 +208,7 @@ impl Store {
             created_at: now.0,
             expires_at: request.days.map(|d| now.plus_seconds(i64::from(d) * 86_400).0),
             last_used: None,
+            asleep: false,
         };
         let (digest, row) = (secrets::digest(&secret), token.clone());
         self.write(scope, "token.create", move |tx| -> Result<(), StoreError> {
@@ -217,6 +221,38 @@ impl Store {
         })
         .await?;
         Ok(CreatedToken { token, secret })
+    }
+
+    /// Wakes a token that a restore put to sleep: its owner says that it was not ended since.
+    pub async fn wake_token(&self, scope: &Scope, user: Uuid, token: Uuid) -> Result<(), Problem> {
+        self.write(scope, "token.wake", move |tx| -> Result<(), Problem> {
+            let key = (token.to_string(), user.to_string());
+            let asleep: Option<i64> = tx
+                .query_row("SELECT asleep FROM api_tokens WHERE id = ?1 AND user_id = ?2", (&key.0, &key.1), |r| {
+                    r.get(0)
+                })
+                .optional()
+                .map_err(StoreError::from)?;
+            match asleep {
+                None => Err(Problem::not_found("token")),
+                Some(0) => Err(Problem::conflict("this token is awake")),
+                Some(_) => {
+                    tx.execute("UPDATE api_tokens SET asleep = 0 WHERE id = ?1", [&key.0]).map_err(StoreError::from)?;
+                    Ok(())
+                }
+            }
+        })
+        .await
+    }
+
+    /// What a restore left for people to do, over all organisations of the box.
+    pub async fn unfinished_restore(&self) -> Result<UnfinishedRestore, StoreError> {
+        self.read_store_async(unfinished_restore).await
+    }
+
+    /// The same, for verbs.
+    pub fn unfinished_restore_blocking(&self) -> Result<UnfinishedRestore, StoreError> {
+        self.read_store(unfinished_restore)
     }
 
     /// Ends a token.
@@ -237,6 +273,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// What people have to do after a restore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct UnfinishedRestore {
+    /// API tokens that sleep until their owners wake or end them.
+    pub sleeping_tokens: u64,
+    /// Users with a second factor and no recovery code.
+    pub without_recovery_codes: u64,
+}
+
+fn unfinished_restore(db: &Connection) -> Result<UnfinishedRestore, StoreError> {
+    let counted = db.query_row(
+        "SELECT (SELECT count(*) FROM api_tokens_rows WHERE asleep = 1),
+                (SELECT count(*) FROM factors_rows f WHERE f.confirmed = 1 AND NOT EXISTS (
+                    SELECT 1 FROM recovery_codes_rows r WHERE r.organization_id = f.organization_id
+                        AND r.user_id = f.user_id AND r.used_at IS NULL))",
+        [],
+        |r| Ok((r.get(0)?, r.get(1)?)),
+    )?;
+    Ok(UnfinishedRestore { sleeping_tokens: unsigned(counted.0), without_recovery_codes: unsigned(counted.1) })
 }
 
 fn read_factor(db: &Connection, user: &str, confirmed: i64) -> Result<Option<(String, i64)>, StoreError> {

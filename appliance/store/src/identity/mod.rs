@@ -7,6 +7,6 @@ mod account;
 mod directory;
 mod session;
 
-pub use account::{CreatedSecrets, TokenRequest};
+pub use account::{CreatedSecrets, TokenRequest, UnfinishedRestore};
 pub use directory::{find_user, found_organization};
 pub use session::{Login, Session, Stage};

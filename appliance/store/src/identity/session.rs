@@ -394,7 +394,7 @@ fn read_token(db: &Connection, digest: &str, now: Timestamp, request: Uuid) -> R
              FROM api_tokens_rows t
              JOIN users_rows u ON u.organization_id = t.organization_id AND u.id = t.user_id AND u.disabled = 0
              JOIN roles_rows r ON r.organization_id = t.organization_id AND r.id = u.role_id
-             WHERE t.digest = ?1 AND (t.expires_at IS NULL OR t.expires_at > ?2)",
+             WHERE t.digest = ?1 AND t.asleep = 0 AND (t.expires_at IS NULL OR t.expires_at > ?2)",
         )?
         .query_row((digest, now.0), |r| {
             Ok(([r.get::<_, String>(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(5)?], r.get::<_, Option<String>>(4)?))

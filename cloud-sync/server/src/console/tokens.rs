@@ -25,7 +25,7 @@ pub async fn list(State(cloud): State<Arc<Cloud>>, Extension(login): Extension<L
     let mut tx = cloud.db.begin(Tenancy::One(login.organization)).await?;
     let tokens = sqlx::query_as!(
         Token,
-        "SELECT id, name, rights, created_at, expires_at, last_used FROM api_tokens
+        "SELECT id, name, rights, created_at, expires_at, last_used, false AS \"asleep!\" FROM api_tokens
          WHERE organization_id = $1 AND user_id = $2 ORDER BY created_at DESC",
         login.organization,
         login.user
@@ -61,6 +61,7 @@ pub async fn create(
         created_at: now.0,
         expires_at: new.days.map(|days| now.plus_seconds(i64::from(days.min(MOST_DAYS)) * 86_400).0),
         last_used: None,
+        asleep: false,
     };
     sqlx::query!(
         "INSERT INTO api_tokens (organization_id, id, user_id, name, rights, token_hash, created_at, expires_at)
