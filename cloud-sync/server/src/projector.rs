@@ -3,9 +3,9 @@
 //! Any replica may project any box; the row lock on the box's place in `projections`, taken with SKIP LOCKED, makes it one
 //! at a time, and the place moves in the transaction that writes the rows. A batch is folded and written set by set. When
 //! that fails the batch is halved until the transaction at fault stands alone: that one goes to the visible quarantine and
-//! the queue goes on. Each round is a full look at the database and takes no input, so a lost wake-up costs a second and
-//! a crash costs nothing. While one batch is written the next of the same box is read and parsed ahead: what is in the
-//! inbox never changes.
+//! the queue goes on. Each round begins with a full look at the database and takes no input, so a lost wake-up costs a
+//! second and a crash costs nothing. While one batch is written the next of the same box is read and parsed ahead: what is
+//! in the inbox never changes.
 //!
 //! A box may be newer than its cloud. Changes of tables the cloud does not know are left out and stay in the inbox; once a
 //! newer cloud declares the table they are projected after all ([`later`]).
@@ -30,15 +30,17 @@ pub use prune::prune;
 
 use crate::{
     Cloud,
-    db::{self, Tenancy, Tx},
+    db::{Tenancy, Tx},
     error::{Error, Result},
     fleet, live,
 };
 use apply::Origin;
 
-/// Transactions in one round.
+/// Transactions in one batch.
 const BATCH: i64 = 2_000;
-/// Bytes of changes in one round, unless a single transaction has more.
+/// Boxes that are found behind in one look; each is given one batch.
+const LOOK: i64 = 64;
+/// Bytes of changes in one batch, unless a single transaction has more.
 const BATCH_BYTES: i64 = 8 << 20;
 /// A wake-up that got lost costs at most this.
 const POLL: Duration = Duration::from_secs(1);
@@ -75,7 +77,7 @@ async fn step(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<bool> {
     Ok(round_with(cloud, ahead).await? || later::catch_up(cloud).await?)
 }
 
-/// A batch that is being read while the one before it is written.
+/// A batch that is being read while others are written.
 struct Ahead {
     box_id: Uuid,
     /// Epoch and sequence it follows.
@@ -83,53 +85,80 @@ struct Ahead {
     reading: JoinHandle<Result<Batch>>,
 }
 
-/// One batch of one box; whether there was one.
+/// One batch of some boxes that are behind; whether there were any.
 pub async fn round(cloud: &Arc<Cloud>) -> Result<bool> {
     round_with(cloud, &mut None).await
 }
 
 /// The same, with what the round before read ahead.
 async fn round_with(cloud: &Arc<Cloud>, ahead: &mut Option<Ahead>) -> Result<bool> {
+    let behind = look(cloud).await?;
+    // A box that is not behind any more was projected by another replica.
+    ahead.take_if(|read| behind.iter().all(|(_, box_id)| *box_id != read.box_id));
+    let (mut any, mut failed) = (false, None);
+    for (organization, box_id) in behind {
+        // What fails one box must not keep those after it waiting: the first error is told at the end.
+        match advance(cloud, organization, box_id, ahead).await {
+            Ok(moved) => any |= moved,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(any), Err)
+}
+
+/// Boxes that are behind, drawn by lot, so that no crowd of busy ones starves the others.
+async fn look(cloud: &Cloud) -> Result<Vec<(Uuid, Uuid)>> {
     let mut tx = cloud.db.begin(Tenancy::All).await?;
-    // Any box that is behind: which one is drawn by lot, so that a busy box does not starve the others.
-    let behind = sqlx::query!(
-        "SELECT p.organization_id, p.box_id, p.epoch, p.sequence, c.epoch AS head_epoch, c.sequence AS head_sequence
+    let rows = sqlx::query!(
+        "SELECT p.organization_id, p.box_id
          FROM projections p JOIN wire_cursors c USING (box_id)
          WHERE (p.epoch, p.sequence) < (c.epoch, c.sequence)
-         ORDER BY random() LIMIT 1 FOR UPDATE OF p SKIP LOCKED"
+         ORDER BY random() LIMIT $1",
+        LOOK
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(rows.into_iter().map(|row| (row.organization_id, row.box_id)).collect())
+}
+
+/// One batch of a box; whether there was one, and no other replica is at it.
+async fn advance(cloud: &Arc<Cloud>, organization: Uuid, box_id: Uuid, ahead: &mut Option<Ahead>) -> Result<bool> {
+    let mut tx = cloud.db.begin(Tenancy::One(organization)).await?;
+    let place = sqlx::query!(
+        "SELECT p.epoch, p.sequence, c.epoch AS head_epoch, c.sequence AS head_sequence
+         FROM projections p JOIN wire_cursors c USING (box_id)
+         WHERE box_id = $1 AND (p.epoch, p.sequence) < (c.epoch, c.sequence)
+         FOR UPDATE OF p SKIP LOCKED",
+        box_id
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(behind) = behind else { return Ok(false) };
-    db::enter(&mut tx, Tenancy::One(behind.organization_id)).await?;
-    let origin = Origin { organization: behind.organization_id, box_id: behind.box_id, at: cloud.clock.now() };
-    let after = (behind.epoch, behind.sequence);
-    let batch = match ahead.take() {
-        Some(read) if read.box_id == behind.box_id && read.after == after => {
-            read.reading.await.map_err(std::io::Error::other)??
-        }
-        _ => Batch { waiting: waiting(&mut tx, behind.box_id, after).await?, folded: None },
+    let Some(place) = place else { return Ok(false) };
+    let origin = Origin { organization, box_id, at: cloud.clock.now() };
+    let after = (place.epoch, place.sequence);
+    let batch = match ahead.take_if(|read| read.box_id == box_id) {
+        Some(read) if read.after == after => read.reading.await.map_err(std::io::Error::other)??,
+        _ => Batch { waiting: waiting(&mut tx, box_id, after).await?, folded: None },
     };
-    let (epoch, sequence) = batch
-        .waiting
-        .last()
-        // An epoch that has just begun has nothing to project yet.
-        .map_or((behind.head_epoch, behind.head_sequence), |last| (last.epoch, last.sequence));
-    if (epoch, sequence) < (behind.head_epoch, behind.head_sequence) {
-        let reading = tokio::spawn(read_ahead(cloud.clone(), origin, (epoch, sequence)));
-        *ahead = Some(Ahead { box_id: origin.box_id, after: (epoch, sequence), reading });
+    let head = (place.head_epoch, place.head_sequence);
+    // An epoch that has just begun has nothing to project yet.
+    let end = batch.waiting.last().map_or(head, |last| (last.epoch, last.sequence));
+    if end < head && ahead.is_none() {
+        let reading = tokio::spawn(read_ahead(cloud.clone(), origin, end));
+        *ahead = Some(Ahead { box_id, after: end, reading });
     }
     let tables = apply::tables(&mut tx).await?;
     project(&mut tx, &tables, origin, &batch.waiting, batch.folded).await?;
-    sqlx::query!("UPDATE projections SET epoch = $2, sequence = $3 WHERE box_id = $1", behind.box_id, epoch, sequence)
+    sqlx::query!("UPDATE projections SET epoch = $2, sequence = $3 WHERE box_id = $1", box_id, end.0, end.1)
         .execute(&mut *tx)
         .await?;
-    live::tell(&mut tx, origin.organization, "fleet.entries", &serde_json::json!({"box": origin.box_id})).await?;
-    let answered = fleet::is_touched(&mut tx, origin.organization).await?;
+    live::tell(&mut tx, organization, "fleet.entries", &serde_json::json!({"box": box_id})).await?;
+    let answered = fleet::is_touched(&mut tx, organization).await?;
     tx.commit().await?;
     if answered {
         // The box whose proposals were taken waits for their answer, and the others for what changed.
-        fleet::ring_all(cloud, origin.organization).await;
+        fleet::ring_all(cloud, organization).await;
     }
     Ok(true)
 }

@@ -33,11 +33,10 @@ pub struct Origin {
 /// Reads the registry and the columns of its tables.
 pub async fn tables(tx: &mut Tx) -> Result<Tables> {
     let rows = sqlx::query!(
-        "SELECT t.name, t.class, t.key_columns, array_agg(a.attname::text) AS \"columns!\",
-                array_agg(format_type(a.atttypid, a.atttypmod)) AS \"types!\"
-         FROM projected_tables t JOIN pg_attribute a ON a.attrelid = t.name::regclass
-         WHERE a.attnum > 0 AND NOT a.attisdropped
-         GROUP BY t.name, t.class, t.key_columns"
+        "SELECT t.name, t.class, t.key_columns, a.columns AS \"columns!\", a.types AS \"types!\"
+         FROM projected_tables t, LATERAL (
+             SELECT array_agg(attname::text) AS columns, array_agg(format_type(atttypid, atttypmod)) AS types
+             FROM pg_attribute WHERE attrelid = t.name::regclass AND attnum > 0 AND NOT attisdropped) AS a"
     )
     .fetch_all(&mut *tx)
     .await?;
