@@ -10,7 +10,6 @@ CREATE TABLE series (
     unit            text NOT NULL DEFAULT '', -- unit
     UNIQUE (box_id, series)
 );
-CREATE INDEX series_by_metric ON series (organization_id, metric);
 SELECT sent_protect('series');
 
 -- The series in scope, for the views of points: a view reads with its owner's eyes, so it says itself whose rows it shows.
