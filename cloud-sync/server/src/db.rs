@@ -7,6 +7,8 @@
 //! (COPY above all) would give the next borrower those of the one before. Both ports therefore run every request to its end
 //! ([`run_to_end`]), whoever still listens.
 
+mod prompt;
+
 use std::{str::FromStr, time::Duration};
 
 use axum::{
@@ -55,13 +57,16 @@ pub struct Db {
 impl Db {
     /// Connects as the program does, bound by row-level security.
     pub async fn connect(settings: &settings::Database) -> Result<Self> {
+        let options = options(&settings.url)?;
+        let port = options.get_port();
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections)
             .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| {
+            .after_connect(move |connection, _| {
+                prompt::send_at_once(port);
                 Box::pin(async move { connection.execute("SET ROLE sent_app").await.map(|_| ()) })
             })
-            .connect_with(options(&settings.url)?)
+            .connect_with(options)
             .await?;
         Ok(Self { pool })
     }
