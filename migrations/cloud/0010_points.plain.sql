@@ -9,9 +9,10 @@ CREATE TABLE points_raw (
     at    timestamptz NOT NULL, -- when
     value double precision NOT NULL -- value
 ) PARTITION BY RANGE (at);
--- Segments arrive sorted by series and time, so a block holds few series and a BRIN finds them; a b-tree would halve the
--- rate of COPY.
-CREATE INDEX points_raw_blocks ON points_raw USING brin (key, at) WITH (pages_per_range = 8, autosummarize = on);
+-- Segments arrive sorted by series and time, and the series of a box were numbered one after another, so some blocks hold a
+-- few ranges of series and a BRIN finds them; a b-tree would halve the rate of COPY.
+CREATE INDEX points_raw_blocks ON points_raw USING brin (key int8_minmax_multi_ops (values_per_range = 64), at)
+    WITH (pages_per_range = 8, autosummarize = on);
 CREATE TABLE points_raw_default PARTITION OF points_raw DEFAULT;
 
 CREATE TABLE points_1m_rows (
@@ -41,11 +42,19 @@ CREATE INDEX points_1h_rows_by_time ON points_1h_rows USING brin (bucket);
 -- Ranges with points that the roll-ups have not seen. Written with the points, in their transaction.
 CREATE TABLE points_dirty (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
-    box_id  uuid NOT NULL, -- box
-    keys    bigint[] NOT NULL, -- its series
+    keys    bigint[] NOT NULL, -- series
     from_at timestamptz NOT NULL, -- first point
     to_at   timestamptz NOT NULL, -- last point
     noted   timestamptz NOT NULL DEFAULT now() -- when it came
+);
+
+-- Whole hours with minutes that the hours have not seen.
+CREATE TABLE points_1m_dirty (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
+    keys    bigint[] NOT NULL, -- series
+    from_at timestamptz NOT NULL, -- begin of the first hour
+    to_at   timestamptz NOT NULL, -- end of the last
+    noted   timestamptz NOT NULL DEFAULT now() -- when its minutes were added up
 );
 
 CREATE VIEW points WITH (security_barrier) AS
@@ -60,7 +69,7 @@ CREATE VIEW points_1h WITH (security_barrier) AS
     SELECT s.organization_id, s.box_id, s.series, p.key, p.bucket, p.min, p.max, p.sum, p.count, p.last
     FROM series_in_scope s JOIN points_1h_rows p ON p.key = s.key;
 
-REVOKE ALL ON points_raw, points_raw_default, points_1m_rows, points_1h_rows, points_dirty FROM sent_app;
+REVOKE ALL ON points_raw, points_raw_default, points_1m_rows, points_1h_rows, points_dirty, points_1m_dirty FROM sent_app;
 GRANT INSERT ON points_raw, points_dirty TO sent_app;
 REVOKE INSERT, UPDATE, DELETE ON points, points_1m, points_1h FROM sent_app;
 
@@ -89,57 +98,71 @@ BEGIN
 END
 $$;
 
--- Brings the roll-ups up to date with at most `most` ranges that came at least `settled` ago; answers how many it took. A box
--- that catches up sends many segments of the same minutes: waiting a little, they are read once and not with each of them.
--- Several replicas may call it at once: each takes other ranges.
+-- Brings the roll-ups up to date with at most `most` ranges that came at least `settled` ago; answers how many it took, 0
+-- while another replica does it.
+--
+-- A minute is added up once it has ended, or a while after its points came, and an hour out of its minutes every while. So
+-- the boxes of a fleet, which all measure the same minutes, are read in one pass over those minutes and not each by itself,
+-- and a box that catches up with many segments of the same minutes has them read once.
 CREATE FUNCTION sent_roll_up(most integer, settled interval) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
-    taken integer;
+    taken integer := 0;
     dirty record;
 BEGIN
-    CREATE TEMP TABLE IF NOT EXISTS rolling (box_id uuid, keys bigint[], from_at timestamptz, to_at timestamptz) ON COMMIT DELETE ROWS;
-    DELETE FROM rolling;
-    WITH took AS (
-        DELETE FROM points_dirty WHERE id IN (
-            SELECT id FROM points_dirty WHERE noted <= now() - settled ORDER BY id LIMIT most FOR UPDATE SKIP LOCKED)
-        RETURNING box_id, keys, from_at, to_at)
-    INSERT INTO rolling SELECT * FROM took;
-    GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken = 0 THEN
+    -- Two at once would make an hour of minutes that the other has not committed yet.
+    IF NOT pg_try_advisory_xact_lock(hashtext('sent_roll_up')) THEN
         RETURN 0;
     END IF;
-    -- Segments of one box name the same series: one pass over the whole minutes they touch serves them all. The hours are
-    -- made of minutes, so that a busy hour's points are not read again with each of its segments.
     FOR dirty IN
-        SELECT hashtext(box_id::text) AS lock, keys, date_trunc('minute', min(from_at), 'UTC') AS from_at,
-               date_trunc('minute', max(to_at), 'UTC') + INTERVAL '1 minute' AS to_at
-        FROM rolling GROUP BY box_id, keys, date_trunc('day', from_at, 'UTC') ORDER BY lock
+        WITH took AS (
+            DELETE FROM points_dirty WHERE id IN (
+                SELECT id FROM points_dirty
+                WHERE noted <= now() - settled
+                  AND (to_at < date_trunc('minute', now(), 'UTC') OR noted <= now() - 6 * settled)
+                ORDER BY id LIMIT most)
+            RETURNING id, keys, date_trunc('minute', from_at, 'UTC') AS from_at,
+                      date_trunc('minute', to_at, 'UTC') + INTERVAL '1 minute' AS to_at)
+        SELECT from_at, to_at, count(DISTINCT id) AS ranges, array_agg(DISTINCT key) AS keys, min(key) AS low, max(key) AS high
+        FROM took, unnest(took.keys) AS key GROUP BY from_at, to_at
     LOOP
-        -- Another replica may be rolling other segments of the same box, of which each may name other series. All take their
-        -- boxes in the same order, so none waits for one that waits for it.
-        PERFORM pg_advisory_xact_lock(hashtext('sent_roll_up'), dirty.lock);
-        INSERT INTO points_1m_rows AS r (key, bucket, min, max, sum, count, last)
-        SELECT key, date_trunc('minute', at, 'UTC'), min(value), max(value), sum(value), count(*),
-               (array_agg(value ORDER BY at DESC))[1]
-        FROM points_raw
-        WHERE key = ANY (dirty.keys) AND at >= dirty.from_at AND at < dirty.to_at
-        GROUP BY 1, 2
-        ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
-            count = excluded.count, last = excluded.last
-        -- A bucket whose raw points are gone already must not shrink.
-        WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum);
-        INSERT INTO points_1h_rows AS r (key, bucket, min, max, sum, count, last)
-        SELECT key, date_trunc('hour', bucket, 'UTC'), min(min), max(max), sum(sum), sum(count),
-               (array_agg(last ORDER BY bucket DESC))[1]
-        FROM points_1m_rows
-        WHERE key = ANY (dirty.keys) AND bucket >= date_trunc('hour', dirty.from_at, 'UTC')
-          AND bucket < date_trunc('hour', dirty.to_at - INTERVAL '1 minute', 'UTC') + INTERVAL '1 hour'
-        GROUP BY 1, 2
-        ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
-            count = excluded.count, last = excluded.last
-        WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum);
+        taken := taken + dirty.ranges;
+        -- Planned for these very values. `key + 0` keeps the index from being asked for one key after another.
+        EXECUTE 'INSERT INTO points_1m_rows AS r (key, bucket, min, max, sum, count, last)
+            SELECT key, date_trunc(''minute'', at, ''UTC''), min(value), max(value), sum(value), count(*),
+                   (array_agg(value ORDER BY at DESC))[1]
+            FROM points_raw
+            WHERE at >= $1 AND at < $2 AND key BETWEEN $3 AND $4 AND key + 0 = ANY ($5)
+            GROUP BY 1, 2
+            ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
+                count = excluded.count, last = excluded.last
+            -- A bucket whose raw points are gone already must not shrink.
+            WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum)'
+            USING dirty.from_at, dirty.to_at, dirty.low, dirty.high, dirty.keys;
+        INSERT INTO points_1m_dirty (keys, from_at, to_at)
+            VALUES (dirty.keys, date_trunc('hour', dirty.from_at, 'UTC'),
+                    date_trunc('hour', dirty.to_at - INTERVAL '1 minute', 'UTC') + INTERVAL '1 hour');
+    END LOOP;
+    FOR dirty IN
+        WITH took AS (
+            DELETE FROM points_1m_dirty WHERE id IN (
+                SELECT id FROM points_1m_dirty WHERE noted <= now() - 30 * settled ORDER BY id LIMIT most)
+            RETURNING id, keys, from_at, to_at)
+        SELECT from_at, to_at, count(DISTINCT id) AS ranges, array_agg(DISTINCT key) AS keys
+        FROM took, unnest(took.keys) AS key GROUP BY from_at, to_at
+    LOOP
+        taken := taken + dirty.ranges;
+        EXECUTE 'INSERT INTO points_1h_rows AS r (key, bucket, min, max, sum, count, last)
+            SELECT key, date_trunc(''hour'', bucket, ''UTC''), min(min), max(max), sum(sum), sum(count),
+                   (array_agg(last ORDER BY bucket DESC))[1]
+            FROM points_1m_rows
+            WHERE key = ANY ($1) AND bucket >= $2 AND bucket < $3
+            GROUP BY 1, 2
+            ON CONFLICT (key, bucket) DO UPDATE SET min = excluded.min, max = excluded.max, sum = excluded.sum,
+                count = excluded.count, last = excluded.last
+            WHERE excluded.count > r.count OR (excluded.count = r.count AND excluded.sum <> r.sum)'
+            USING dirty.keys, dirty.from_at, dirty.to_at;
     END LOOP;
     RETURN taken;
 END

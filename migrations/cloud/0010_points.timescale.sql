@@ -14,7 +14,8 @@ CREATE TABLE points_raw (
 
 SELECT create_hypertable('points_raw', 'at', chunk_time_interval => INTERVAL '1 day', create_default_indexes => false);
 
-CREATE INDEX points_raw_blocks ON points_raw USING brin (key, at) WITH (pages_per_range = 8, autosummarize = on);
+CREATE INDEX points_raw_blocks ON points_raw USING brin (key int8_minmax_multi_ops (values_per_range = 64), at)
+    WITH (pages_per_range = 8, autosummarize = on);
 
 ALTER TABLE points_raw SET (
     timescaledb.compress, timescaledb.compress_segmentby = 'key', timescaledb.compress_orderby = 'at');
@@ -50,8 +51,7 @@ SELECT add_retention_policy('points_1h_rows', INTERVAL '730 days');
 -- TimescaleDB keeps its own log of what changed: nothing is written here. It stands so that ingest has one statement.
 CREATE TABLE points_dirty (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- order
-    box_id  uuid NOT NULL, -- box
-    keys    bigint[] NOT NULL, -- its series
+    keys    bigint[] NOT NULL, -- series
     from_at timestamptz NOT NULL, -- first point
     to_at   timestamptz NOT NULL, -- last point
     noted   timestamptz NOT NULL DEFAULT now() -- when it came

@@ -615,10 +615,19 @@ CREATE TABLE points_1h_rows (
 -- Ranges with points that the roll-ups have not seen. Written with the points, in their transaction.
 CREATE TABLE points_dirty (
     id      bigint NOT NULL,                   -- order
-    box_id  uuid NOT NULL,                     -- box
-    keys    bigint[] NOT NULL,                 -- its series
+    keys    bigint[] NOT NULL,                 -- series
     from_at timestamp with time zone NOT NULL, -- first point
     to_at   timestamp with time zone NOT NULL, -- last point
     noted   timestamp with time zone NOT NULL, -- when it came
+    PRIMARY KEY (id)
+);
+
+-- Whole hours with minutes that the hours have not seen.
+CREATE TABLE points_1m_dirty (
+    id      bigint NOT NULL,                   -- order
+    keys    bigint[] NOT NULL,                 -- series
+    from_at timestamp with time zone NOT NULL, -- begin of the first hour
+    to_at   timestamp with time zone NOT NULL, -- end of the last
+    noted   timestamp with time zone NOT NULL, -- when its minutes were added up
     PRIMARY KEY (id)
 );

@@ -10,7 +10,7 @@ use crate::{Cloud, db::Tenancy, error::Result, projector, status};
 
 /// Contacts and statuses.
 const PULSE: Duration = Duration::from_secs(5);
-/// Roll-ups of fresh points, and how long points may wait for others of their minutes to come too.
+/// Roll-ups of fresh points, and how long points wait at least for others of their minutes to come too.
 const ROLL_UP: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(10);
 /// Partitions, retention, what has expired.
@@ -18,7 +18,7 @@ const KEEPING: Duration = Duration::from_secs(3600);
 /// Boxes judged in one transaction.
 const PAGE: i64 = 500;
 /// Dirty ranges of one roll-up transaction.
-const RANGES: i32 = 200;
+const RANGES: i32 = 5_000;
 
 /// Runs all of them until `stop`.
 pub async fn run(cloud: Arc<Cloud>, stop: CancellationToken) {

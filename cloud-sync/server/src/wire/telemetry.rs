@@ -56,7 +56,7 @@ pub async fn receive(
     };
     let keys = define(&mut tx, &caller, &segment).await?;
     note_gaps(&mut tx, &caller, &segment.gaps).await?;
-    store(&mut tx, &cloud, &caller, segment.points, keys).await?;
+    store(&mut tx, &cloud, segment.points, keys).await?;
     sqlx::query!(
         "UPDATE wire_cursors SET telemetry_epoch = $2, telemetry_segment = $3 WHERE box_id = $1",
         caller.box_id,
@@ -169,13 +169,7 @@ async fn note_gaps(tx: &mut Tx, caller: &Caller, gaps: &[Gap]) -> Result<()> {
     Ok(())
 }
 
-async fn store(
-    tx: &mut Tx,
-    cloud: &Cloud,
-    caller: &Caller,
-    points: Vec<Point>,
-    keys: HashMap<u64, i64>,
-) -> Result<(), Fault> {
+async fn store(tx: &mut Tx, cloud: &Cloud, points: Vec<Point>, keys: HashMap<u64, i64>) -> Result<(), Fault> {
     let (Some(from), Some(to)) = (points.iter().map(|p| p.at).min(), points.iter().map(|p| p.at).max()) else {
         return Ok(());
     };
@@ -190,9 +184,8 @@ async fn store(
     }
     copy.finish().await?;
     sqlx::query!(
-        "INSERT INTO points_dirty (box_id, keys, from_at, to_at)
-         VALUES ($1, $2, to_timestamp($3::bigint / 1000000.0), to_timestamp($4::bigint / 1000000.0))",
-        caller.box_id,
+        "INSERT INTO points_dirty (keys, from_at, to_at)
+         VALUES ($1, to_timestamp($2::bigint / 1000000.0), to_timestamp($3::bigint / 1000000.0))",
         &touched,
         from.max(EARLIEST) as _,
         to.min(LATEST) as _
