@@ -70,10 +70,15 @@ struct Report {
     lag_p50_seconds: f64,
     lag_p99_seconds: f64,
     lag_max_seconds: f64,
+    /// The same of what was measured while the boxes came up.
+    start_lag_max_seconds: f64,
 }
 
 #[derive(Default)]
 struct Figures {
+    /// Points that are older were measured while the boxes came up, µs.
+    since: i64,
+    start_lag: f64,
     made: u64,
     acknowledged: u64,
     lags: Vec<f64>,
@@ -109,8 +114,11 @@ pub async fn run(simulation: Simulation, data: &Path, shutdown: CancellationToke
         // A fleet does not come up in the same instant.
         tokio::time::sleep(Duration::from_secs(u64::from(simulation.every)) / count).await;
     }
-    // What was measured while the boxes came up belongs to the start.
-    *figures.lock().unwrap_or_else(|e| e.into_inner()) = Figures::default();
+    // What was measured while the boxes came up belongs to the start, when it is acknowledged later too.
+    {
+        let mut figures = figures.lock().unwrap_or_else(|e| e.into_inner());
+        *figures = Figures { since: clock.now().0, start_lag: figures.start_lag, ..Figures::default() };
+    }
     match simulation.seconds {
         Some(seconds) => {
             tokio::select! {
@@ -144,6 +152,7 @@ fn report(boxes: u32, figures: &Shared) -> Report {
         lag_p50_seconds: at(0.50),
         lag_p99_seconds: at(0.99),
         lag_max_seconds: at(1.0),
+        start_lag_max_seconds: figures.start_lag,
     }
 }
 
@@ -275,6 +284,10 @@ impl Spool for Sensors {
         let oldest = segment.points.iter().map(|p| p.at).min().unwrap_or_default();
         let lag = (self.clock.now().0 - oldest) as f64 / 1e6;
         let mut figures = self.figures.lock().unwrap_or_else(|e| e.into_inner());
+        if figures.since == 0 || oldest < figures.since {
+            figures.start_lag = figures.start_lag.max(lag);
+            return Ok(());
+        }
         figures.acknowledged += segment.points.len() as u64;
         figures.lags.push(lag);
         Ok(())
