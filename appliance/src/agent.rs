@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{log, settings::Settings, supervisor::Supervisor, sync::SyncHandle};
+use crate::{
+    desired::{DESIRED, Knobs},
+    log,
+    settings::Settings,
+    supervisor::Supervisor,
+    sync::SyncHandle,
+};
 
 /// Between two looks for an identity while the box stands alone, and before an agent that ended starts again.
 const LOOK: Duration = Duration::from_secs(2);
@@ -26,9 +32,6 @@ const STILL: Duration = Duration::from_secs(5);
 
 /// The channel of the newest readings.
 const READINGS: &str = "pulse.live";
-
-/// The desired document that was applied last.
-const DESIRED: &str = "desired";
 
 /// What the agent is put together from.
 #[derive(Clone)]
@@ -45,12 +48,15 @@ pub struct Parts {
     pub supervisor: Supervisor,
     /// Settings.
     pub settings: Arc<Settings>,
+    /// What of them the cloud may change.
+    pub knobs: Arc<Knobs>,
 }
 
 /// This program, as the cloud sees it.
 struct Program {
     supervisor: Supervisor,
     store: Store,
+    knobs: Arc<Knobs>,
 }
 
 impl Host for Program {
@@ -62,7 +68,7 @@ impl Host for Program {
             .into_iter()
             .map(|s| json!({ "name": s.name, "runs": s.runs, "level": s.status.level, "cause": s.status.cause, "restarts": s.restarts }))
             .collect();
-        json!({
+        let own = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "architecture": std::env::consts::ARCH,
             "cores": std::thread::available_parallelism().map_or(1, usize::from),
@@ -70,16 +76,20 @@ impl Host for Program {
             "disk_bytes": machine.disk.1,
             "disk_used_bytes": machine.disk.0,
             "services": services,
-            "log": { "level": log::level() },
-        })
+        });
+        match (own, self.knobs.report()) {
+            (Value::Object(mut own), Value::Object(knobs)) => {
+                own.extend(knobs);
+                Value::Object(own)
+            }
+            (own, _) => own,
+        }
     }
 
     fn apply(&self, desired: Value) -> BoxFuture<Result<(), String>> {
-        let store = self.store.clone();
+        let (store, knobs) = (self.store.clone(), self.knobs.clone());
         Box::pin(async move {
-            if let Some(level) = log::desired(&desired) {
-                log::set(level)?;
-            }
+            knobs.apply(&desired);
             let text = serde_json::to_string(&desired).map_err(|e| e.to_string())?;
             store.set_state(DESIRED, &text).await.map_err(|e| e.to_string())
         })
@@ -198,13 +208,6 @@ pub async fn keep(parts: Parts, shutdown: CancellationToken) {
 }
 
 async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) -> Result<(), String> {
-    // What was desired once holds after a restart too, with or without a cloud in reach.
-    if let Some(text) = parts.store.state(DESIRED).await.map_err(|e| e.to_string())?
-        && let Ok(document) = serde_json::from_str::<Value>(&text)
-        && let Some(level) = log::desired(&document)
-    {
-        log::set(level)?;
-    }
     let spool = parts.spool.clone();
     let outgoing = tokio::task::spawn_blocking(move || StoreSpool::open(spool))
         .await
@@ -214,9 +217,14 @@ async fn run(parts: &Parts, identity: Identity, shutdown: &CancellationToken) ->
         data: Some(parts.store.data().to_owned()),
         identity,
         clock: parts.store.clock().clone(),
-        host: Arc::new(Program { supervisor: parts.supervisor.clone(), store: parts.store.clone() }),
+        host: Arc::new(Program {
+            supervisor: parts.supervisor.clone(),
+            store: parts.store.clone(),
+            knobs: parts.knobs.clone(),
+        }),
         handlers: handlers(parts, shutdown),
         telemetry_every: TELEMETRY_EVERY,
+        poll: parts.knobs.poll.subscribe(),
         doorbell: parts.settings.sync.doorbell,
     };
     let ledger = StoreLedger::new(parts.store.clone());

@@ -10,7 +10,7 @@ use sent_core::{
 };
 use sent_store::{Config, Context, Store, StoreError, spool::Spool};
 
-use crate::{settings::Settings, telemetry::Measurements};
+use crate::{desired::Knobs, settings::Settings, telemetry::Measurements};
 
 /// What is constant about every engine.
 pub const ALL: &[Description] = &[sent_capital::DESCRIPTION, sent_pulse::DESCRIPTION];
@@ -21,16 +21,22 @@ pub fn tables() -> Vec<Table> {
 }
 
 /// An engine by name. `None`: there is none of that name.
-pub fn build(name: &str, context: &Context) -> Option<Result<Arc<dyn Engine>, String>> {
+pub fn build(name: &str, context: &Context, knobs: &Knobs) -> Option<Result<Arc<dyn Engine>, String>> {
     match name {
         "capital" => Some(Ok(Arc::new(sent_capital::Capital::new(context.store.clone())))),
-        "pulse" => Some(pulse(context)),
+        "pulse" => Some(pulse(context, knobs)),
         _ => None,
     }
 }
 
-fn pulse(context: &Context) -> Result<Arc<dyn Engine>, String> {
-    let measurements = Arc::new(Measurements::follow(&context.folder, context.spool.clone(), context.clock.clone())?);
+fn pulse(context: &Context, knobs: &Knobs) -> Result<Arc<dyn Engine>, String> {
+    let measurements = Measurements::follow(
+        &context.folder,
+        context.spool.clone(),
+        context.clock.clone(),
+        knobs.retention.subscribe(),
+    )?;
+    let measurements = Arc::new(measurements);
     let parts = sent_pulse::Parts {
         store: context.store.clone(),
         hub: context.hub.clone(),
@@ -38,6 +44,7 @@ fn pulse(context: &Context) -> Result<Arc<dyn Engine>, String> {
         sink: measurements.clone(),
         reader: measurements,
         settings: sent_pulse::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
+        interval: knobs.interval.subscribe(),
     };
     Ok(Arc::new(sent_pulse::Pulse::new(parts).map_err(|e| e.to_string())?))
 }

@@ -6,7 +6,6 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context as _;
-use serde_json::Value;
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 struct Filter {
@@ -29,6 +28,11 @@ pub fn start(level: &str) -> anyhow::Result<()> {
     FILTER.set(Filter { handle, level: Mutex::new(level) }).ok().context("logging was started twice")
 }
 
+/// What is wrong with a level, if anything is.
+pub fn fault(level: &str) -> Option<String> {
+    EnvFilter::try_new(level).err().map(|error| format!("{level:?} is not a log level: {error}"))
+}
+
 /// Logs from now on what `level` says: a level, or a filter such as `info,sent_sync=debug`.
 pub fn set(level: &str) -> Result<(), String> {
     let next = EnvFilter::try_new(level).map_err(|error| format!("{level:?} is not a log level: {error}"))?;
@@ -44,24 +48,9 @@ pub fn level() -> Option<String> {
     FILTER.get().map(|filter| filter.level.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
-/// The level that a desired document asks for: `{"log": {"level": "debug"}}`, shaped as the settings file.
-pub fn desired(document: &Value) -> Option<&str> {
-    document.pointer("/log/level")?.as_str()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn a_level_is_found_where_the_settings_file_has_it() {
-        assert_eq!(desired(&json!({ "log": { "level": "debug" } })), Some("debug"));
-        for other in [json!({}), json!({ "log": "debug" }), json!({ "log": { "level": 3 } }), json!(null)] {
-            assert_eq!(desired(&other), None);
-        }
-    }
 
     #[test]
     fn a_level_that_is_none_is_refused() {

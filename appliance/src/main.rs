@@ -4,6 +4,7 @@
 //! everything; `--mode=worker` is one engine; every verb works on a data folder with or without a running server.
 
 mod agent;
+mod desired;
 mod engines;
 mod gateway;
 mod isolation;

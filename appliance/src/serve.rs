@@ -22,7 +22,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent, engines,
+    agent,
+    desired::{DESIRED, Knobs},
+    engines,
     gateway::{self, Gateway, Peer, forward},
     settings::Settings,
     supervisor::Supervisor,
@@ -81,7 +83,13 @@ pub async fn run(
     let supervisor = Supervisor::new(clock.clone(), data.clone(), shutdown.clone());
     let sync = SyncHandle::new(spool.clone(), started.0);
 
-    let (routes, workers) = start_engines(&store, &settings, settings_file.as_deref(), &hub, &spool, &supervisor)?;
+    // What was desired once holds after a restart too, with or without a cloud in reach, and before anything is deleted.
+    let knobs = Arc::new(Knobs::new(&settings));
+    if let Some(text) = store.state(DESIRED).await? {
+        knobs.apply(&serde_json::from_str(&text).context("the desired document")?);
+    }
+    let (routes, workers) =
+        start_engines(&store, &settings, settings_file.as_deref(), &hub, &spool, &supervisor, &knobs)?;
     supervisor.watch_machine();
     let _others = store.watch_others()?;
     let settings = Arc::new(settings);
@@ -94,6 +102,7 @@ pub async fn run(
             hub: hub.clone(),
             supervisor: supervisor.clone(),
             settings: settings.clone(),
+            knobs,
         },
         shutdown.clone(),
     ));
@@ -136,6 +145,7 @@ fn start_engines(
     hub: &Arc<Hub>,
     spool: &Arc<Spool>,
     supervisor: &Supervisor,
+    knobs: &Knobs,
 ) -> anyhow::Result<(Routes, Router)> {
     let mut routes = Routes::new();
     let mut workers = Router::new();
@@ -165,7 +175,7 @@ fn start_engines(
             workers = workers.merge(forward::router(name, socket));
         } else {
             let context = engines::context(store, settings, hub.clone(), spool.clone(), name)?;
-            let engine = engines::build(name, &context)
+            let engine = engines::build(name, &context, knobs)
                 .ok_or_else(|| anyhow!("there is no engine {name}"))?
                 .map_err(|e| anyhow!(e))?;
             routes = routes.merge(engine.routes());

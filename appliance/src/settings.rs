@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub log: Log,
     /// `[pulse]`.
     pub pulse: Pulse,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
 }
 
 /// Where pages and API are served.
@@ -171,13 +174,59 @@ impl Default for Pulse {
     }
 }
 
+/// How long measurements are kept on the box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Days of every point.
+    pub raw_days: u32,
+    /// Days of a row a minute.
+    pub minute_days: u32,
+    /// Days of a row an hour.
+    pub hour_days: u32,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { raw_days: 3, minute_days: 30, hour_days: 730 }
+    }
+}
+
+/// Numbers that have bounds, wherever they come from: the settings file or the cloud.
+pub const BOUNDS: &[(&str, RangeInclusive<u32>)] = &[
+    ("sync.poll_seconds", 5..=3_600),
+    ("pulse.interval", 1..=300),
+    ("telemetry.raw_days", 1..=90),
+    ("telemetry.minute_days", 1..=1_100),
+    ("telemetry.hour_days", 1..=36_500),
+];
+
+/// What is wrong with the number of a key, if it has bounds and lies beyond them.
+pub fn fault(key: &str, value: u32) -> Option<String> {
+    let (_, range) = BOUNDS.iter().find(|(bounded, _)| *bounded == key)?;
+    (!range.contains(&value)).then(|| format!("is from {} to {}", range.start(), range.end()))
+}
+
+impl Telemetry {
+    /// A coarser tier goes back at least as far as a finer one: it stands in for what that no longer has.
+    pub fn fault(&self) -> Option<&'static str> {
+        let ordered = self.raw_days <= self.minute_days && self.minute_days <= self.hour_days;
+        (!ordered).then_some("raw_days, minute_days and hour_days do not grow in this order")
+    }
+}
+
 /// Reads the settings of a box: the file given, or `DATA/sent.toml` if there is one, or the defaults.
 pub fn load(file: Option<&Path>, data: &Path) -> Result<Settings, SettingsError> {
     let own = data.join("sent.toml");
-    match file {
-        Some(file) => settings::read(file),
-        None if own.exists() => settings::read(&own),
-        None => Ok(Settings::default()),
+    let path = match file {
+        Some(file) => file,
+        None if own.exists() => &own,
+        None => return Ok(Settings::default()),
+    };
+    let read: Settings = settings::read(path)?;
+    match read.fault() {
+        None => Ok(read),
+        Some(message) => Err(SettingsError::Parse { path: path.display().to_string(), message }),
     }
 }
 
@@ -185,6 +234,21 @@ pub fn load(file: Option<&Path>, data: &Path) -> Result<Settings, SettingsError>
 const SECRET: &[&str] = &["pulse.smtp", "pulse.webhook_secret"];
 
 impl Settings {
+    /// What is wrong beyond the form, if anything is.
+    fn fault(&self) -> Option<String> {
+        let numbers = [
+            ("sync.poll_seconds", self.sync.poll_seconds),
+            ("pulse.interval", self.pulse.interval),
+            ("telemetry.raw_days", self.telemetry.raw_days),
+            ("telemetry.minute_days", self.telemetry.minute_days),
+            ("telemetry.hour_days", self.telemetry.hour_days),
+        ];
+        numbers
+            .iter()
+            .find_map(|(key, value)| fault(key, *value).map(|fault| format!("{key} {fault}, not {value}")))
+            .or_else(|| self.telemetry.fault().map(|fault| format!("[telemetry]: {fault}")))
+    }
+
     /// Every key with its effective value, for the settings page.
     pub fn listing(&self) -> Vec<Setting> {
         let effective = toml::Value::try_from(self).unwrap_or(toml::Value::Boolean(false));
@@ -244,6 +308,15 @@ mod tests {
     fn unknown_keys_are_refused_and_named() {
         let error = settings::parse::<Settings>("[gateway]\nlisten_on = 1\n", "x.toml").expect_err("refused");
         assert!(error.to_string().contains("listen_on"), "{error}");
+    }
+
+    #[test]
+    fn numbers_beyond_their_bounds_are_refused() {
+        for wrong in ["[sync]\npoll_seconds = 4", "[pulse]\ninterval = 0", "[telemetry]\nraw_days = 40"] {
+            let settings: Settings = settings::parse(wrong, "x.toml").expect("the form is right");
+            assert!(settings.fault().is_some(), "{wrong}");
+        }
+        assert_eq!(Settings::default().fault(), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use sent_protocol::{
 };
 use sent_sync::{Agent, Config, Enrolment, Handlers, Identity, Ledger, LedgerError, LedgerState, Quiet, Spool};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ use uuid::Uuid;
 const ENROLLING: usize = 8;
 /// An agent looks for new points this often.
 const LOOK: Duration = Duration::from_secs(1);
+/// A simulated box asks the cloud as often as a real one without a doorbell.
+const POLL: Duration = Duration::from_secs(30);
 
 /// Options of a simulation.
 #[derive(Clone, Debug, Args)]
@@ -105,6 +108,7 @@ pub async fn run(simulation: Simulation, data: &Path, shutdown: CancellationToke
             host: Arc::new(Quiet),
             clock: clock.clone(),
             telemetry_every: LOOK,
+            poll: watch::Sender::new(POLL).subscribe(),
             doorbell: false,
             identity: identity.clone(),
         };

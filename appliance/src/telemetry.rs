@@ -7,9 +7,10 @@ use sent_core::clock::SharedClock;
 use sent_protocol::telemetry::{Point, SeriesDefinition};
 use sent_pulse::recorder::{Known, Reader, SeriesError as Fault, Sink};
 use sent_store::{
-    series::{Filter, Ingest, Query, Series, Settings},
+    series::{Filter, Ingest, Query, Retention, Series, Settings},
     spool::Spool,
 };
+use tokio::sync::watch;
 
 /// The file of an engine's series.
 const FILE: &str = "series.duckdb";
@@ -20,21 +21,43 @@ pub struct Measurements {
     series: Series,
     /// Follows the spool for as long as somebody measures.
     _ingest: Option<Ingest>,
+    /// Keeps the tiers as long as is said at the time.
+    keeping: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Measurements {
+    fn drop(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.abort();
+        }
+    }
 }
 
 impl Measurements {
-    /// Opens the series of an engine's folder and follows the spool.
-    pub fn follow(folder: &Path, spool: Arc<Spool>, clock: SharedClock) -> Result<Self, String> {
-        let series = Series::open(folder.join(FILE), Settings::default(), clock).map_err(|e| e.to_string())?;
+    /// Opens the series of an engine's folder and follows the spool. `retention` is heeded as it changes; needs a runtime.
+    pub fn follow(
+        folder: &Path,
+        spool: Arc<Spool>,
+        clock: SharedClock,
+        mut retention: watch::Receiver<Retention>,
+    ) -> Result<Self, String> {
+        let settings = Settings { retention: *retention.borrow_and_update(), ..Settings::default() };
+        let series = Series::open(folder.join(FILE), settings, clock).map_err(|e| e.to_string())?;
         let ingest = series.follow(spool.clone()).map_err(|e| e.to_string())?;
-        Ok(Self { spool, series, _ingest: Some(ingest) })
+        let kept = series.clone();
+        let keeping = tokio::spawn(async move {
+            while retention.changed().await.is_ok() {
+                kept.keep(*retention.borrow_and_update());
+            }
+        });
+        Ok(Self { spool, series, _ingest: Some(ingest), keeping: Some(keeping) })
     }
 
     /// Opens the series to be read once; fails while a running box has the file.
     pub fn open(folder: &Path, spool: Arc<Spool>, clock: SharedClock) -> Result<Self, String> {
         let series = Series::open(folder.join(FILE), Settings::default(), clock)
             .map_err(|e| format!("{e}; while the box runs, ask its page or its API"))?;
-        Ok(Self { spool, series, _ingest: None })
+        Ok(Self { spool, series, _ingest: None, keeping: None })
     }
 }
 

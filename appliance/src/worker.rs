@@ -27,6 +27,7 @@ use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    desired::Knobs,
     engines,
     gateway::forward::{LIVE, SCOPE},
     serve,
@@ -52,8 +53,11 @@ pub async fn run(
     let hub = Hub::new(rand::random());
     let spool = serve::open_spool(&data, &format!("worker-{name}"), &settings, store.clock().clone())?;
     let context = engines::context(&store, &settings, hub.clone(), spool, name)?;
-    let engine =
-        engines::build(name, &context).ok_or_else(|| anyhow!("there is no engine {name}"))?.map_err(|e| anyhow!(e))?;
+    // A worker heeds its settings file alone: what the cloud desires reaches the main process.
+    let knobs = Knobs::new(&settings);
+    let engine = engines::build(name, &context, &knobs)
+        .ok_or_else(|| anyhow!("there is no engine {name}"))?
+        .map_err(|e| anyhow!(e))?;
 
     if let Some(folder) = socket.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;

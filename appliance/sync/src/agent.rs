@@ -52,6 +52,8 @@ pub struct Config {
     pub handlers: Handlers,
     /// Telemetry is sent at least this often, and sooner when much waits.
     pub telemetry_every: Duration,
+    /// How often the cloud is asked when no doorbell is heard; each time cut by the dice. Heeded as it changes.
+    pub poll: watch::Receiver<Duration>,
     /// Keep a session with the broker.
     pub doorbell: bool,
 }
@@ -129,6 +131,8 @@ pub struct Agent<L: Ledger, S: Spool> {
     /// What the last report said of commands.
     reported: Vec<CommandState>,
     report: bool,
+    /// What the machine was told last.
+    poll: Option<Duration>,
     renewal_tried: Option<Micros>,
 }
 
@@ -181,6 +185,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
             skew: None,
             reported: Vec::new(),
             report: false,
+            poll: None,
             renewal_tried: None,
         };
         Ok((agent, handle))
@@ -215,6 +220,7 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
         while let Ok(event) = events.try_recv() {
             self.on(event).await;
         }
+        self.look_as_often_as_told();
         self.renew_if_due().await;
         let (state, facts) = match self.facts().await {
             Ok(facts) => facts,
@@ -247,9 +253,18 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
                         self.telemetry_sent = None;
                         self.on(Event::Hurry).await;
                     }
+                    Ok(()) = self.config.poll.changed() => {}
                     Some(event) = events.recv() => self.on(event).await,
                 }
             }
+        }
+    }
+
+    fn look_as_often_as_told(&mut self) {
+        let poll = *self.config.poll.borrow_and_update();
+        if self.poll != Some(poll) {
+            self.poll = Some(poll);
+            self.machine.look_every(i64::try_from(poll.as_micros()).unwrap_or(i64::MAX));
         }
     }
 

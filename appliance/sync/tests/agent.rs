@@ -31,6 +31,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 const BOX: Uuid = Uuid::from_u128(0xb055);
@@ -114,6 +115,7 @@ struct Office {
     scope: Scope,
     spool: Memory,
     identity: Option<Identity>,
+    poll: watch::Sender<Duration>,
 }
 
 struct Running {
@@ -140,7 +142,12 @@ impl Running {
 impl Office {
     fn new() -> Office {
         let (folder, store, scope) = sent_store::test::store(&[]).unwrap();
-        Office { folder, store, scope, spool: Memory::default(), identity: None }
+        Office::over(folder, store, scope)
+    }
+
+    fn over(folder: TempDir, store: Store, scope: Scope) -> Office {
+        let poll = watch::Sender::new(Duration::from_secs(30));
+        Office { folder, store, scope, spool: Memory::default(), identity: None, poll }
     }
 
     async fn join(&mut self, cloud: &Cloud) {
@@ -163,6 +170,7 @@ impl Office {
             host: Arc::new(Quiet),
             handlers,
             telemetry_every: Duration::from_millis(50),
+            poll: self.poll.subscribe(),
             doorbell,
         };
         let ledger = StoreLedger::new(self.store.clone());
@@ -336,8 +344,7 @@ async fn a_restored_box_gets_back_what_it_lost() {
     sent_store::restore(&backup, &data).unwrap();
     let config = sent_store::Config { data: data.clone(), tables: vec![], clock: SystemClock::shared(), readers: 2 };
     let store = Store::open(config).unwrap();
-    let restored =
-        Office { folder, store, scope: office.scope.clone(), spool: Memory::default(), identity: office.identity };
+    let restored = Office { identity: office.identity, ..Office::over(folder, store, office.scope.clone()) };
     restored.write("while nobody looked").await;
     let running = restored.agent(Handlers::default()).await;
     let status = running.settled().await;
@@ -430,6 +437,21 @@ async fn a_command_runs_once_and_is_reported() {
         cloud.rows().reported.as_ref().filter(|r| r.version == 4).map(|_| ())
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cloud_is_asked_as_often_as_the_settings_say() {
+    let cloud = Cloud::start().await;
+    let mut office = Office::new();
+    office.join(&cloud).await;
+    office.poll.send_replace(Duration::from_secs(3_600));
+    let running = office.agent(Handlers::default()).await;
+    running.settled().await;
+    // No bell is heard and nobody hurries: the next question would come within the hour.
+    cloud.rows().desired = Desired { version: 1, document: json!({}), at: None, commands: vec![] };
+    office.poll.send_replace(Duration::from_secs(1));
+    until("it asks by itself", || cloud.rows().reported.as_ref().filter(|r| r.version == 1).map(|_| ())).await;
     running.stop().await;
 }
 

@@ -22,9 +22,9 @@ const RETRY_LEAST: Micros = SECOND;
 const RETRY_MOST: Micros = 60 * SECOND;
 /// Delay after the cloud said that this box is revoked or not the one it claims to be: a person has to act first.
 const RETRY_REFUSED: Micros = 600 * SECOND;
-/// How often to look without a doorbell.
+/// How often to look without a doorbell, unless [`BoxSync::look_every`] says otherwise.
 const POLL: Micros = 30 * SECOND;
-/// How often to look in case a doorbell was lost.
+/// How often to look in case a doorbell was lost; a box that is to look more rarely than this does.
 const POLL_WITH_DOORBELL: Micros = 300 * SECOND;
 /// How often to report when nothing changed.
 const REPORT: Micros = 60 * SECOND;
@@ -307,6 +307,8 @@ pub struct BoxSync {
     /// Health while there is no trouble.
     well: Health,
     doorbell: bool,
+    /// How often to look without a doorbell.
+    poll: Micros,
     reference: Option<Timer>,
     desired: Option<Timer>,
     report: Option<Timer>,
@@ -326,6 +328,7 @@ impl BoxSync {
             troubles: [const { None }; LANES],
             well: Health { level: Level::Unknown, cause: "not yet in contact with the cloud".into(), since: now },
             doorbell: false,
+            poll: POLL,
             reference: None,
             desired: None,
             report: None,
@@ -333,6 +336,19 @@ impl BoxSync {
             batch: limits::BATCH,
             last_sync: None,
         }
+    }
+
+    /// Looks this often when no doorbell is heard, µs. A look that is farther off than that comes earlier.
+    pub fn look_every(&mut self, poll: Micros) {
+        self.poll = poll.max(SECOND);
+        let most = self.look();
+        for timer in [&mut self.reference, &mut self.desired].into_iter().flatten() {
+            timer.delay = timer.delay.min(most);
+        }
+    }
+
+    fn look(&self) -> Micros {
+        if self.doorbell { POLL_WITH_DOORBELL.max(self.poll) } else { self.poll }
     }
 
     /// How the exchange is: its worst trouble, or that there is none.
@@ -411,7 +427,7 @@ impl BoxSync {
             _ => {}
         }
         // The timer is set when the question is asked; one that fails is asked again when its lane may.
-        let look = if self.doorbell { POLL_WITH_DOORBELL } else { POLL };
+        let look = self.look();
         let every = |period: Micros| Some(Timer { set: now, delay: cut(period, dice) });
         if self.may_ask(Lane::Desired, self.desired, now) {
             self.desired = every(look);
@@ -655,6 +671,28 @@ mod tests {
         assert_eq!(sync.poll(now, 0, &facts()), Poll::Send(Request::Report));
         assert_eq!(sync.on(now, 0, Event::Answered(Answer::Reported)), [Effect::Reported]);
         sync
+    }
+
+    #[test]
+    fn a_look_comes_as_often_as_was_said() {
+        for (poll, doorbell, look) in [(5, false, 5), (600, false, 600), (5, true, 300), (600, true, 600)] {
+            let mut machine = BoxSync::new(0);
+            machine.look_every(poll * SECOND);
+            machine.on(0, 0, Event::Doorbell(doorbell));
+            machine.phase = Phase::Ready;
+            let mut asked = Vec::new();
+            while let Poll::Send(request) = machine.poll(0, 0, &facts()) {
+                machine.in_flight = None;
+                asked.push(request);
+            }
+            assert!(asked.contains(&Request::Desired));
+            let at = machine.desired.map(Timer::at);
+            assert_eq!(at, Some(look * SECOND), "{poll} {doorbell}");
+            // What is farther off than is wanted now comes earlier; what is nearer stays.
+            machine.on(0, 0, Event::Doorbell(false));
+            machine.look_every(7 * SECOND);
+            assert_eq!(machine.desired.map(Timer::at), Some(look.min(7) * SECOND));
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub struct DesiredProps {
     pub on_done: Callback<()>,
 }
 
-/// The keys of a desired document that a box acts on, as JSON pointers. It keeps and reports others, and does nothing.
+/// The key of a desired document that has a field of its own, as a JSON pointer. What else a box heeds is in docs/design/0003.
 const LOG_LEVEL: &str = "/log/level";
 
 /// The document with this log level, or without one.
@@ -145,7 +145,7 @@ pub fn EditDesired(props: &DesiredProps) -> Html {
                 <Field label="Log level" hint={reported.map(|level| AttrValue::from(format!("The box reports {level}")))}>
                     <Pick name="level" value={level.to_owned()} on={on_level} options={levels} />
                 </Field>
-                <p class="text-sm text-ink-3 md:pt-6">{ "The log level is what a box acts on today. Other keys are kept and handed to it, and change nothing there." }</p>
+                <p class="text-sm text-ink-3 md:pt-6">{ "A box also heeds sync.poll_seconds, pulse.interval and telemetry.raw_days, minute_days and hour_days in the document. What it cannot honour it reports under refused, with the reason." }</p>
                 <div class="md:col-span-2"><Toggle checked={*whole} on={whole.on(|whole, on| *whole = on)} label="Show the whole document" /></div>
                 if *whole || wrong.is_some() {
                     <Field label="Document" class="md:col-span-2" error={wrong.clone()} hint="A JSON object. The box reports back what it became.">

@@ -19,6 +19,7 @@ use sysinfo::{
     System,
 };
 use tokio::{
+    sync::watch,
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -194,12 +195,12 @@ impl Probe {
     }
 }
 
-/// Measures the box every second until it is told to stop; the means of `keep` readings are kept. Fails when the machine
-/// cannot be read.
+/// Measures the box every second until it is told to stop; the means of `keep` readings are kept, as many as that is at the
+/// time. Fails when the machine cannot be read.
 pub async fn measure(
     recorder: &Recorder,
     clock: &SharedClock,
-    keep: u32,
+    keep: watch::Receiver<u32>,
     stop: CancellationToken,
 ) -> Result<(), String> {
     let broken = |e| format!("this machine cannot be measured; the log says why: {e}");
@@ -208,6 +209,7 @@ pub async fn measure(
     let mut means = Means::default();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut since_kept = 0;
     for n in 0u64.. {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -215,7 +217,7 @@ pub async fn measure(
         }
         let at = clock.now().0;
         // The second reading is the first with rates: the pages are full from then on.
-        let full = n % u64::from(keep) == 1 % u64::from(keep);
+        let full = n == 1 || since_kept >= *keep.borrow();
         // Reading a disk may take long; the runtime's threads are not for that.
         let read = spawn_blocking(move || {
             let quick = probe.quick(at);
@@ -224,6 +226,7 @@ pub async fn measure(
         });
         let (back, quick, slow) = read.await.map_err(broken)?;
         probe = back;
+        since_kept = if full { 1 } else { since_kept + 1 };
         if n > 0 {
             // The load of processors is a difference: the first reading has none.
             means.add(&quick);

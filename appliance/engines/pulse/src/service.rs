@@ -19,7 +19,7 @@ use sent_contract::{
 use sent_core::{Problem, Scope, clock::SharedClock, error::Kind, id, live::Hub};
 use sent_store::{Committed, Store, StoreError};
 use tokio::{
-    sync::{Notify, broadcast, mpsc},
+    sync::{Notify, broadcast, mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,8 @@ pub struct Parts {
     pub reader: Arc<dyn Reader>,
     /// `[pulse]`.
     pub settings: Settings,
+    /// Seconds between the kept measurements of the box itself: `pulse.interval`, as it is at the time.
+    pub interval: watch::Receiver<u32>,
 }
 
 /// The engine's inside.
@@ -502,7 +504,7 @@ impl Service {
 
     /// Measures the box itself.
     async fn measure_host(&self, stop: CancellationToken) {
-        let measured = host::measure(&self.recorder, &self.clock, self.parts.settings.interval, stop).await;
+        let measured = host::measure(&self.recorder, &self.clock, self.parts.interval.clone(), stop).await;
         if let Err(cause) = measured {
             self.in_trouble(cause);
         }

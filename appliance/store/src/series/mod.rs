@@ -13,7 +13,7 @@
 mod database;
 mod ingest;
 mod query;
-mod tiers;
+pub mod tiers;
 
 #[cfg(test)]
 mod tests;
@@ -237,6 +237,8 @@ pub struct Series {
 struct Inner {
     path: PathBuf,
     settings: Settings,
+    /// How long each tier is kept, now.
+    retention: Mutex<Retention>,
     clock: SharedClock,
     /// Readers hold it shared while they read; opening the file anew waits for them.
     database: RwLock<Option<Database>>,
@@ -256,6 +258,7 @@ impl Series {
     pub fn open(path: impl Into<PathBuf>, settings: Settings, clock: SharedClock) -> Result<Self, SeriesError> {
         let inner = Inner {
             path: path.into(),
+            retention: Mutex::new(settings.retention),
             settings,
             clock,
             database: RwLock::default(),
@@ -300,11 +303,22 @@ impl Series {
         }
     }
 
+    /// How long each tier is kept.
+    pub fn retention(&self) -> Retention {
+        *self.inner.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps each tier so long from now on. What is older goes with the next pass.
+    pub fn keep(&self, retention: Retention) {
+        *self.inner.retention.lock().unwrap_or_else(PoisonError::into_inner) = retention;
+    }
+
     /// Deletes what the tiers need not keep any longer, a step of it. Returns how many rows.
     pub fn retain(&self) -> Result<usize, SeriesError> {
         let mut writer = lock(&self.inner.writer);
         let writer = writer.as_mut().ok_or(SeriesError::Closed)?;
-        writer.retain(&self.inner.settings.retention, self.inner.clock.now())
+        let retention = self.retention();
+        writer.retain(&retention, self.inner.clock.now())
     }
 
     /// Answers a question; off the calling task's thread.

@@ -146,6 +146,7 @@ impl World {
             organization,
             sink: points.clone(),
             reader: points.clone(),
+            interval: tokio::sync::watch::Sender::new(settings.interval).subscribe(),
             settings,
         };
         let pulse = Pulse::new(parts).expect("an engine");
