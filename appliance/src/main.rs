@@ -127,3 +127,44 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+    use sent_core::{live::Hub, reference, route::Routes};
+
+    use super::*;
+    use crate::{desired::Knobs, settings::Settings};
+
+    fn page(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference").join(name)
+    }
+
+    #[test]
+    fn the_page_of_verbs_has_every_verb() {
+        let about = "Made from the program. A verb works on the data folder of a box, whether or not it runs.";
+        assert_eq!(reference::stale(&page("verbs.md"), &reference::verbs_page(about, Arguments::command())), None);
+    }
+
+    #[tokio::test]
+    async fn the_page_of_routes_has_every_route() {
+        // The program does so when it starts; another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (_folder, store, _) = sent_store::test::store(&engines::tables()).expect("opens");
+        let settings = Settings::default();
+        let spool = serve::open_spool(store.data(), "main", &settings, store.clock().clone()).expect("opens");
+        let mut all = Routes::new();
+        for description in engines::ALL {
+            let context =
+                engines::context(&store, &settings, Hub::new(1), spool.clone(), description.name).expect("a context");
+            let engine = engines::build(description.name, &context, &Knobs::new(&settings));
+            all = all.merge(engine.expect("is known").expect("is built").routes());
+        }
+        let about = "Made from the program. A route without a right is not possible; a change by cookie also needs `x-sent-csrf`. \
+                     `GET /connection/websocket` (live events) and the pages stand beside these.";
+        let made = reference::routes_page("HTTP routes of a box", about, gateway::routes(all).list());
+        assert_eq!(reference::stale(&page("routes.md"), &made), None);
+    }
+}

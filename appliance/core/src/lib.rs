@@ -13,6 +13,7 @@ pub mod id;
 pub mod identity;
 pub mod live;
 pub mod money;
+pub mod reference;
 pub mod route;
 pub mod scope;
 pub mod settings;

@@ -67,7 +67,7 @@ pub struct Cookie {
 }
 
 /// The gateway's own routes and those of the engines in this process.
-fn routes(engines: Routes) -> Routes<Gateway> {
+pub(crate) fn routes(engines: Routes) -> Routes<Gateway> {
     Routes::new()
         .merge(session::routes())
         .merge(account::routes())

@@ -196,3 +196,31 @@ fn write_new(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()?;
     std::fs::rename(partial, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::CommandFactory as _;
+    use sent_core::reference;
+
+    use super::*;
+
+    fn page(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name)
+    }
+
+    #[test]
+    fn the_page_of_verbs_has_every_verb() {
+        let made = reference::verbs_page("Made from the program.", Arguments::command());
+        assert_eq!(reference::stale(&page("cloud-verbs.md"), &made), None);
+    }
+
+    #[test]
+    fn the_page_of_routes_has_every_route() {
+        let about = "Made from the program. The console's port; what boxes say on the wire's port is in `docs/design/0003-wire.md`. \
+                     `GET /connection/websocket` (live events), `GET /health` and the pages stand beside these.";
+        let made = reference::routes_page("HTTP routes of the cloud's console", about, console::routes().list());
+        assert_eq!(reference::stale(&page("cloud-routes.md"), &made), None);
+    }
+}
