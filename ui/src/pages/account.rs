@@ -280,7 +280,7 @@ fn Tokens() -> Html {
         Callback::from(move |()| creating.set(value))
     };
     let end = {
-        let (ending, reload) = (ending.clone(), tokens.reload.clone());
+        let (ending, reload, toast) = (ending.clone(), tokens.reload.clone(), toast.clone());
         Callback::from(move |()| {
             let Some(token) = (*ending).clone() else { return };
             let (ending, reload, toast) = (ending.clone(), reload.clone(), toast.clone());
