@@ -66,10 +66,11 @@ export class Chart {
    * @param host element to draw in
    * @param labels one for each series
    * @param format (value) => text with unit, for axis and legend
+   * @param when (seconds) => that time with its zone, for the cursor; (NaN) => the zone alone
    * @param zoomed (fromSeconds, toSeconds) => void, or (NaN, NaN) for "back"
    * @param shared name of the cursor that charts of one page share
    */
-  constructor(host, height, labels, format, zoomed, shared) {
+  constructor(host, height, labels, format, when, zoomed, shared) {
     this.host = host;
     this.lines = [];
     this.range = null;
@@ -109,7 +110,7 @@ export class Chart {
           { ...axis, size: 58, space: 34, values: (_, ticks) => ticks.map((tick) => format(tick)) },
         ],
         series: [
-          { label: "", value: (_, at) => (at == null ? "" : new Date(at * 1000).toLocaleString()) },
+          { label: "", value: (_, at) => when(at ?? NaN) },
           ...labels.map((label, i) => ({
             label,
             width: 1.6,

@@ -180,18 +180,18 @@ pub fn clock(at: Micros) -> String {
     if date.to_date_string() == Date::new_0().to_date_string() { time } else { format!("{} {time}", day(at)) }
 }
 
+/// The zone of this browser at that time: `UTC+01:00`.
+pub fn zone(at: Micros) -> String {
+    let offset = -(date(at).get_timezone_offset() as i64);
+    let sign = if offset < 0 { '\u{2212}' } else { '+' };
+    if offset == 0 { "UTC".to_owned() } else { format!("UTC{sign}{:02}:{:02}", offset.abs() / 60, offset.abs() % 60) }
+}
+
 /// The whole truth: `Mon 23 Nov 2026, 13:41:02 UTC+01:00`.
 pub fn absolute(at: Micros) -> String {
     let date = date(at);
-    let offset = -(date.get_timezone_offset() as i64);
-    let sign = if offset < 0 { '\u{2212}' } else { '+' };
-    let zone = if offset == 0 {
-        "UTC".to_owned()
-    } else {
-        format!("UTC{sign}{:02}:{:02}", offset.abs() / 60, offset.abs() % 60)
-    };
     format!(
-        "{} {} {} {}, {:02}:{:02}:{:02} {zone}",
+        "{} {} {} {}, {:02}:{:02}:{:02} {}",
         DAYS[date.get_day() as usize % 7],
         date.get_date(),
         month(&date),
@@ -199,6 +199,7 @@ pub fn absolute(at: Micros) -> String {
         date.get_hours(),
         date.get_minutes(),
         date.get_seconds(),
+        zone(at),
     )
 }
 

@@ -23,6 +23,7 @@ extern "C" {
         height: u32,
         labels: &Array,
         format: &Closure<dyn Fn(f64) -> String>,
+        when: &Closure<dyn Fn(f64) -> String>,
         zoomed: &Closure<dyn Fn(f64, f64)>,
         shared: &str,
     ) -> Plot;
@@ -64,6 +65,7 @@ struct Held {
     plot: Plot,
     // Called by the plot for as long as it lives.
     _format: Closure<dyn Fn(f64) -> String>,
+    _when: Closure<dyn Fn(f64) -> String>,
     _zoomed: Closure<dyn Fn(f64, f64)>,
 }
 
@@ -86,14 +88,17 @@ pub fn Chart(props: &ChartProps) -> Html {
             if let Some(host) = node.cast::<HtmlElement>() {
                 let unit = unit.clone();
                 let format = Closure::<dyn Fn(f64) -> String>::new(move |value| format::measure(value, &unit));
+                let when = Closure::<dyn Fn(f64) -> String>::new(|at: f64| {
+                    if at.is_nan() { format::zone(format::now()) } else { format::absolute((at * 1e6) as Micros) }
+                });
                 let zoomed = Closure::<dyn Fn(f64, f64)>::new(move |from: f64, to: f64| {
                     let range = (from < to).then_some(((from * 1e6) as Micros, (to * 1e6) as Micros));
                     let tell = on_zoom.borrow().clone();
                     tell.emit(range);
                 });
                 let labels: Array = labels.iter().map(JsValue::from).collect();
-                let plot = Plot::new(&host, *height, &labels, &format, &zoomed, "page");
-                *held.borrow_mut() = Some(Held { plot, _format: format, _zoomed: zoomed });
+                let plot = Plot::new(&host, *height, &labels, &format, &when, &zoomed, "page");
+                *held.borrow_mut() = Some(Held { plot, _format: format, _when: when, _zoomed: zoomed });
             }
             let held = held.clone();
             move || drop(held.borrow_mut().take())
@@ -120,7 +125,33 @@ pub fn Chart(props: &ChartProps) -> Html {
             },
         );
     }
-    html! { <div ref={node} class="chart" role="img" aria-label={props.labels.join(", ")} /> }
+    let onkeydown = {
+        let (from, to, on_zoom) = (props.from, props.to, props.on_zoom.clone());
+        Callback::from(move |event: KeyboardEvent| {
+            if let Some(range) = by_key(&event.key(), from, to)
+                && !(event.ctrl_key() || event.meta_key() || event.alt_key())
+            {
+                event.prevent_default();
+                event.stop_propagation();
+                on_zoom.emit(range);
+            }
+        })
+    };
+    let label = format!("{}: arrows move, plus and minus zoom, 0 goes back", props.labels.join(", "));
+    html! { <div ref={node} class="chart" role="group" tabindex="0" aria-label={label} {onkeydown} /> }
+}
+
+/// What a key makes of the range: a quarter to the side, twice as near or as far, back to what rolls.
+fn by_key(key: &str, from: Micros, to: Micros) -> Option<Option<(Micros, Micros)>> {
+    let quarter = (to - from) / 4;
+    match key {
+        "ArrowLeft" => Some(Some((from - quarter, to - quarter))),
+        "ArrowRight" => Some(Some((from + quarter, to + quarter))),
+        "+" | "=" if quarter > 1_000_000 => Some(Some((from + quarter, to - quarter))),
+        "-" => Some(Some((from - 2 * quarter, to + 2 * quarter))),
+        "0" => Some(None),
+        _ => None,
+    }
 }
 
 /// Seconds and values, with NaN wherever the curve must break: where the server says so, and in the middle of every hole.
@@ -154,7 +185,17 @@ fn usual_step(at: &[Micros]) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::with_gaps;
+    use super::{by_key, with_gaps};
+
+    #[test]
+    fn keys_move_and_zoom() {
+        let (from, to) = (0, 400_000_000);
+        assert_eq!(by_key("ArrowLeft", from, to), Some(Some((-100_000_000, 300_000_000))));
+        assert_eq!(by_key("+", from, to), Some(Some((100_000_000, 300_000_000))));
+        assert_eq!(by_key("-", 100_000_000, 300_000_000), Some(Some((0, 400_000_000))));
+        assert_eq!(by_key("+", 0, 3), None, "no nearer than seconds");
+        assert_eq!((by_key("0", from, to), by_key("j", from, to)), (Some(None), None));
+    }
 
     #[test]
     fn a_slow_series_is_whole() {

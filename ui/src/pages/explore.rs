@@ -15,6 +15,8 @@ use sent_contract::{
     pulse::{Curve, LivePoints, QueryAnswer, Rule, Series},
 };
 use std::{collections::BTreeMap, rc::Rc};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
 const RANGES: [(&str, &str, i64); 6] = [
@@ -29,6 +31,9 @@ const RANGES: [(&str, &str, i64); 6] = [
 const STEPS: i64 = 240;
 /// Points asked for; about two for each pixel of a small chart would be drawn over each other.
 const POINTS: usize = 600;
+
+/// What tells most about a machine.
+const TELLING: [&str; 2] = ["cpu_usage_ratio", "memory_used_ratio"];
 
 /// Properties of [`Explorer`].
 #[derive(Properties, PartialEq)]
@@ -68,7 +73,7 @@ pub fn Explorer(props: &ExplorerProps) -> Html {
     let elsewhere: Vec<Series> = all.data.as_ref().map(|list| list.items.clone()).unwrap_or_default();
     let wanted = props.query.get("series");
     let chosen: Vec<Series> = if wanted.is_empty() {
-        known.iter().take(2).cloned().collect()
+        first(&known)
     } else {
         let find = |id: &str| known.iter().chain(&elsewhere).find(|series| series.id == id).cloned();
         wanted.split(',').filter_map(find).collect()
@@ -136,6 +141,13 @@ pub fn Explorer(props: &ExplorerProps) -> Html {
     }
 }
 
+/// What is drawn before somebody chose: how a machine does, or else what comes first.
+fn first(known: &[Series]) -> Vec<Series> {
+    let told: Vec<Series> =
+        TELLING.iter().filter_map(|metric| known.iter().find(|series| series.metric == *metric)).cloned().collect();
+    if told.is_empty() { known.iter().take(2).cloned().collect() } else { told }
+}
+
 /// From, to, and the name of the range if it rolls.
 fn range(query: &Query, now: Micros) -> (Micros, Micros, Option<&'static str>) {
     if let (Ok(from), Ok(to)) = (query.get("from").parse::<Micros>(), query.get("to").parse::<Micros>())
@@ -156,7 +168,8 @@ fn tier(answer: &QueryAnswer) -> String {
         "1h" => "averages of an hour".to_owned(),
         tier => format!("averages of {tier}"),
     };
-    if answer.step > 0 { format!("{tier}, one every {}", format::duration(answer.step)) } else { tier }
+    // Finer than a second every point is drawn as it was measured.
+    if answer.step >= 1_000_000 { format!("{tier}, one every {}", format::duration(answer.step)) } else { tier }
 }
 
 #[derive(Properties, PartialEq)]
@@ -202,6 +215,22 @@ fn Picker(props: &PickerProps) -> Html {
         let text = text.clone();
         Callback::from(move |typed| text.set(typed))
     };
+    // Tab reaches the list once; the arrows go through it.
+    let step = Callback::from(|event: KeyboardEvent| {
+        let down = match event.key().as_str() {
+            "ArrowDown" => true,
+            "ArrowUp" => false,
+            _ => return,
+        };
+        let row = event.target_dyn_into::<Element>().and_then(|input| input.closest("li").ok().flatten());
+        let next = row.and_then(|row| if down { row.next_element_sibling() } else { row.previous_element_sibling() });
+        let input = next.and_then(|row| row.query_selector("input").ok().flatten());
+        if let Some(input) = input.and_then(|input| input.dyn_into::<HtmlElement>().ok()) {
+            event.prevent_default();
+            // It can fail only for an element that is gone.
+            let _ = input.focus();
+        }
+    });
     let found = props
         .series
         .iter()
@@ -216,11 +245,11 @@ fn Picker(props: &PickerProps) -> Html {
                 <Pick label="Host" value={props.host.clone()} {options} on={on_host} />
                 <Input label="Filter series" placeholder="Filter" value={(*text).clone()} on={on_text} />
             </div>
-            <ul class="max-h-[26rem] overflow-auto py-1">
-                for series in found {
+            <ul class="max-h-[26rem] overflow-auto py-1" onkeydown={step}>
+                for (index, series) in found.enumerate() {
                     <li key={series.id.clone()}>
                         <label class="flex cursor-pointer items-center gap-2 px-3 py-1 hover:bg-line-2" title={series_name(series)}>
-                            <input type="checkbox" checked={props.chosen.contains(&series.id)} onchange={let (toggle, id) = (props.toggle.clone(), series.id.clone()); Callback::from(move |_: Event| toggle.emit(id.clone()))} />
+                            <input type="checkbox" tabindex={if index == 0 { "0" } else { "-1" }} checked={props.chosen.contains(&series.id)} onchange={let (toggle, id) = (props.toggle.clone(), series.id.clone()); Callback::from(move |_: Event| toggle.emit(id.clone()))} />
                             <span class="min-w-0 flex-1 truncate">{ words::metric(&series.metric) }<span class="text-ink-3">{ labels(series, &props.host) }</span></span>
                             <span class="shrink-0 text-sm tabular-nums text-ink-3">{ last(series).map(|last| format::measure(last, &series.unit)).unwrap_or_default() }</span>
                         </label>

@@ -21,7 +21,7 @@ const EVERYWHERE: [(&[&str], &str); 5] = [
     (&["?"], "This sheet"),
 ];
 
-const LISTS: [(&[&str], &str); 7] = [
+const LISTS: [(&[&str], &str); 8] = [
     (&["/"], "Search in the list"),
     (&["↓", "↑"], "Next and previous row; J and K do the same"),
     (&["PgDn", "PgUp"], "A screenful further"),
@@ -29,6 +29,7 @@ const LISTS: [(&[&str], &str); 7] = [
     (&["Enter"], "Open the row"),
     (&["X"], "Choose the row, where rows can be chosen"),
     (&["Ctrl", "Enter"], "Post, in a new journal entry"),
+    (&["+", "−", "0"], "Zoom a chart in, out, back; the arrows move it"),
 ];
 
 fn group(title: &'static str, rows: Vec<(Vec<String>, String)>) -> Html {
