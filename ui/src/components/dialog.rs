@@ -84,7 +84,7 @@ pub fn Dialog(props: &DialogProps) -> Html {
                     <h2 class="font-semibold">{ &props.title }</h2>
                     <Button kind={Kind::Ghost} class="px-1.5" label="Close" onclick={close}><Icon name="close" /></Button>
                 </header>
-                <div class="dialog-body min-h-0 flex-1 overflow-auto px-4 py-3.5">{ props.children.clone() }</div>
+                <div class="dialog-body min-h-0 flex-1 overflow-auto px-4 py-3.5 outline-none" tabindex="-1">{ props.children.clone() }</div>
                 if props.footer != Html::default() {
                     <footer class="flex flex-wrap justify-end gap-2 border-t border-line-2 px-4 py-2.5">{ props.footer.clone() }</footer>
                 }
@@ -93,13 +93,15 @@ pub fn Dialog(props: &DialogProps) -> Html {
     }
 }
 
-/// The keyboard begins where the work is: at what asked for it, at the first field, at the last button; never at the cross.
+/// The keyboard begins where the work is: at what asked for it, at the first field, at the last button, at a text that the
+/// arrows scroll; never at the cross.
 fn focus_first(dialog: &HtmlDialogElement) {
     let wanted = [
         "[autofocus]",
-        ".dialog-body :is(input, select, textarea)",
-        "footer button:last-of-type",
-        ".dialog-body :is(a, button)",
+        ".dialog-body :is(input, select, textarea):not([disabled])",
+        "footer button:last-of-type:not([disabled])",
+        ".dialog-body :is(a, button, summary)",
+        ".dialog-body",
     ];
     let found = wanted.iter().find_map(|selector| dialog.query_selector(selector).ok().flatten());
     if let Some(element) = found.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
