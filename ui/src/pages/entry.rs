@@ -101,7 +101,7 @@ fn Full(props: &FullProps) -> Html {
                     <tbody>
                         for (index, line) in entry.lines.iter().enumerate() {
                             <tr key={index}>
-                                <td class="font-medium">{ &line.account }{ " " }<span class="font-normal text-ink-3 md:hidden">{ &line.currency }</span>if line.system { <Tag>{ "by the system" }</Tag> }</td>
+                                <td class="entry-account font-medium">{ &line.account }{ " " }<span class="font-normal text-ink-3 md:hidden">{ &line.currency }{ " " }</span>if line.system { <Tag>{ "by the system" }</Tag> }</td>
                                 <td class="hidden text-ink-2 md:table-cell">{ line.memo.clone().unwrap_or_default() }</td>
                                 <td class="num">if line.amount.is_sign_positive() { { format::money(line.amount, &line.currency) } }</td>
                                 <td class="num">if line.amount.is_sign_negative() { { format::money(line.amount.abs(), &line.currency) } }</td>
