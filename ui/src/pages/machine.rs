@@ -74,7 +74,7 @@ fn Full(props: &FullProps) -> Html {
                             <a class="hover:underline" href={format!("/boxes?organization={}", row.organization.id)}>{ &row.organization.name }</a>
                             { for row.tags.iter().map(|tag| html! { <>{ " " }<Tag>{ tag }</Tag></> }) }
                         </p>
-                        <p class="mt-1.5 text-[14px] font-medium"><StatusLine status={row.status.clone()} since=true /></p>
+                        <p class="mt-1.5 text-[14px] font-medium"><StatusLine status={row.status.clone()} since=true whole=true /></p>
                     </div>
                     if may { <div class="flex flex-wrap gap-2">
                         <Button kind={Kind::Danger} disabled={revoked} onclick={show(Some(Open::Revoke)).reform(|_: MouseEvent| ())}>{ "Revoke…" }</Button>
@@ -86,7 +86,7 @@ fn Full(props: &FullProps) -> Html {
             <div class="grid shrink-0 grid-cols-2 gap-3.5 lg:grid-cols-4">
                 <Kpi label="Behind" value={format::counted(row.behind, "entry", "entries")} note={row.lag_seconds.map_or_else(|| "lag not measured".to_owned(), |lag| format!("last took {}", format::measure(lag, "seconds")))} />
                 <Kpi label="Last contact" value={html! { <Ago at={row.last_seen} /> }} note={format!("version {}", row.version)} />
-                <Kpi label="Epoch" value={detail.epoch.to_string()} note={format!("{} transactions", format::count(detail.sequence))} />
+                <Kpi label="Epoch" value={detail.epoch.to_string()} note={format::counted(detail.sequence, "transaction", "transactions")} />
                 <Kpi label="Certificate" value={html! { <Until at={detail.certificate_expires} /> }} note={html! { <>{ "enrolled " }<Ago at={detail.enrolled_at} /></> }} />
             </div>
             <div class="grid grid-cols-1 shrink-0 items-start gap-3.5 lg:grid-cols-2">
@@ -155,8 +155,16 @@ fn compared(desired: &Value, reported: &Value) -> Vec<(String, Option<Value>, Op
     }
     let mut rows = Vec::new();
     walk("", Some(desired), Some(reported), &mut rows);
-    rows.retain(|(path, ..)| !path.is_empty());
+    rows.retain(|(path, ..)| !path.is_empty() && path != REFUSED && !path.starts_with("refused."));
     rows
+}
+
+/// Where a box reports what it could not honour, each key with the reason.
+const REFUSED: &str = "refused";
+
+/// Why the box does not do what is desired of it there.
+fn refusal<'a>(reported: &'a Value, path: &str) -> Option<&'a str> {
+    reported.get(REFUSED)?.get(path)?.as_str()
 }
 
 /// A leaf as people read it: sizes as sizes, services as a sentence each.
@@ -209,7 +217,11 @@ fn Documents(props: &DocumentsProps) -> Html {
                                     <td class="break-words whitespace-normal!">
                                         <span class="inline-flex items-center gap-1.5">
                                             { show(path, reported) }
-                                            if desired.is_some() && desired != reported { <Dot tone={Tone::Warn} /><span class="text-sm text-warn-ink">{ "differs" }</span> }
+                                            if let Some(why) = refusal(&detail.reported, path) {
+                                                <Dot tone={Tone::Bad} /><span class="text-sm text-bad-ink">{ "refused: " }{ why }</span>
+                                            } else if desired.is_some() && desired != reported {
+                                                <Dot tone={Tone::Warn} /><span class="text-sm text-warn-ink">{ "differs" }</span>
+                                            }
                                         </span>
                                     </td>
                                 </tr>
@@ -275,6 +287,9 @@ mod tests {
             ]
         );
         assert!(compared(&json!({}), &json!(null)).is_empty());
+        let refused = json!({ "refused": { "a.b": "is a text" } });
+        assert!(compared(&json!({}), &refused).is_empty(), "what is refused stands beside its key");
+        assert_eq!((refusal(&refused, "a.b"), refusal(&refused, "a")), (Some("is a text"), None));
     }
 
     #[test]

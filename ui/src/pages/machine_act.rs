@@ -1,7 +1,9 @@
 //! What can be done to one box: a command, a change of what it should be, its revocation.
 
 use super::quarantine::Json;
-use crate::components::{Confirm, Field, FormDialog, Pick, TextArea, Toggle, form::options, use_form, use_sending};
+use crate::components::{
+    Confirm, Field, FormDialog, Input, Pick, TextArea, Toggle, form::options, use_form, use_sending,
+};
 use gloo_net::http::Method;
 use serde_json::{Value, json};
 use yew::prelude::*;
@@ -82,26 +84,64 @@ pub struct DesiredProps {
     pub on_done: Callback<()>,
 }
 
-/// The key of a desired document that has a field of its own, as a JSON pointer. What else a box heeds is in docs/design/0003.
-const LOG_LEVEL: &str = "/log/level";
+/// The key of a desired document that says how much a box writes down: section and name.
+const LOG_LEVEL: (&str, &str) = ("log", "level");
 
-/// The document with this log level, or without one.
-fn with_level(document: &Value, level: &str) -> Value {
+/// A number that a box heeds: where it stands in the document, what it is called, from what to what it goes.
+struct Knob {
+    at: (&'static str, &'static str),
+    label: &'static str,
+    from: u32,
+    to: u32,
+}
+
+const fn knob(section: &'static str, name: &'static str, label: &'static str, from: u32, to: u32) -> Knob {
+    Knob { at: (section, name), label, from, to }
+}
+
+/// Every number that a box heeds, with the bounds that it keeps to.
+const KNOBS: [Knob; 5] = [
+    knob("sync", "poll_seconds", "Asks the cloud every, seconds", 5, 3_600),
+    knob("pulse", "interval", "Measures itself every, seconds", 1, 300),
+    knob("telemetry", "raw_days", "Keeps points for, days", 1, 90),
+    knob("telemetry", "minute_days", "Keeps minutes for, days", 1, 1_100),
+    knob("telemetry", "hour_days", "Keeps hours for, days", 1, 36_500),
+];
+
+impl Knob {
+    /// What is wrong with this value, if anything.
+    fn fault(&self, value: &Value) -> Option<String> {
+        let good = value.as_u64().is_some_and(|number| (self.from.into()..=self.to.into()).contains(&number));
+        (!good).then(|| format!("a whole number from {} to {}", self.from, self.to))
+    }
+}
+
+fn leaf<'a>(document: &'a Value, (section, name): (&str, &str)) -> Option<&'a Value> {
+    document.get(section)?.get(name)
+}
+
+/// The document with this value, or without it; a section that holds nothing any more goes.
+fn with(document: &Value, (section, name): (&str, &str), value: Option<Value>) -> Value {
     let mut document = if document.is_object() { document.clone() } else { json!({}) };
     if let Some(keys) = document.as_object_mut() {
-        let mut log = keys.get("log").and_then(Value::as_object).cloned().unwrap_or_default();
-        if level.is_empty() {
-            log.remove("level");
-        } else {
-            log.insert("level".to_owned(), level.into());
+        let mut inner = keys.get(section).and_then(Value::as_object).cloned().unwrap_or_default();
+        match value {
+            Some(value) => drop(inner.insert(name.to_owned(), value)),
+            None => drop(inner.remove(name)),
         }
-        if log.is_empty() {
-            keys.remove("log");
+        if inner.is_empty() {
+            keys.remove(section);
         } else {
-            keys.insert("log".to_owned(), log.into());
+            keys.insert(section.to_owned(), inner.into());
         }
     }
     document
+}
+
+/// What a field's text means in the document; what is no number stays as it was typed, and is told to be wrong.
+fn typed(text: &str) -> Option<Value> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.parse::<u32>().map_or_else(|_| text.into(), Value::from))
 }
 
 /// Changes what the box should be: the keys it acts on as fields, and the whole document for those who want it.
@@ -117,20 +157,36 @@ pub fn EditDesired(props: &DesiredProps) -> Html {
         Err(cause) => Some(format!("not JSON: {cause}")),
     };
     let document = parsed.ok().filter(Value::is_object);
-    let level = document.as_ref().and_then(|document| document.pointer(LOG_LEVEL)?.as_str()).unwrap_or_default();
-    let reported = props.reported.pointer(LOG_LEVEL).and_then(Value::as_str);
+    let known = document.clone().unwrap_or_default();
+    let level = leaf(&known, LOG_LEVEL).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut levels = vec![("".into(), "As its own settings say".into())];
     levels.extend(options(&LEVELS));
     if !level.is_empty() && !LEVELS.iter().any(|(known, _)| *known == level) {
-        levels.push((level.to_owned().into(), level.to_owned().into()));
+        levels.push((level.clone().into(), level.clone().into()));
     }
-    let on_level = {
-        let document = document.clone();
-        text.on(|text: &mut String, next: String| *text = next).reform(move |level: String| {
-            let next = with_level(document.as_ref().unwrap_or(&Value::Null), &level);
-            serde_json::to_string_pretty(&next).unwrap_or_default()
+    let change = |at: (&'static str, &'static str)| {
+        let known = known.clone();
+        text.on(|text: &mut String, next: String| *text = next).reform(move |value: String| {
+            // A level is a word, also one that looks like a number.
+            let value = if at == LOG_LEVEL { (!value.is_empty()).then(|| value.into()) } else { typed(&value) };
+            serde_json::to_string_pretty(&with(&known, at, value)).unwrap_or_default()
         })
     };
+    let hint = |at: (&str, &str)| {
+        let value = leaf(&props.reported, at).map(super::audit::plain)?;
+        Some(AttrValue::from(format!("The box reports {value}")))
+    };
+    let numbers = KNOBS.iter().map(|knob| {
+        let value = leaf(&known, knob.at);
+        let error = value.and_then(|value| knob.fault(value));
+        html! {
+            <Field label={knob.label} error={error.clone()} hint={hint(knob.at)}>
+                <Input name={knob.at.1} mode="numeric" placeholder="As its own settings say" invalid={error.is_some()}
+                    value={value.map(super::audit::plain).unwrap_or_default()} on={change(knob.at)} />
+            </Field>
+        }
+    });
+    let faulty = KNOBS.iter().any(|knob| leaf(&known, knob.at).is_some_and(|value| knob.fault(value).is_some()));
     let submit = {
         let (sending, path, document) = (sending.clone(), format!("{}/desired", props.base), document.clone());
         Callback::from(move |()| {
@@ -140,12 +196,13 @@ pub fn EditDesired(props: &DesiredProps) -> Html {
         })
     };
     html! {
-        <FormDialog title="What this box should be" verb="Save" wide=true sending={sending.clone()} on_close={props.on_close.clone()} on_submit={submit} disabled={wrong.is_some()}>
+        <FormDialog title="What this box should be" verb="Save" wide=true sending={sending.clone()} on_close={props.on_close.clone()} on_submit={submit} disabled={wrong.is_some() || faulty}>
             <div class="grid items-start gap-3 md:grid-cols-2">
-                <Field label="Log level" hint={reported.map(|level| AttrValue::from(format!("The box reports {level}")))}>
-                    <Pick name="level" value={level.to_owned()} on={on_level} options={levels} />
+                <Field label="Log level" hint={hint(LOG_LEVEL)}>
+                    <Pick name="level" value={level} on={change(LOG_LEVEL)} options={levels} />
                 </Field>
-                <p class="text-sm text-ink-3 md:pt-6">{ "A box also heeds sync.poll_seconds, pulse.interval and telemetry.raw_days, minute_days and hour_days in the document. What it cannot honour it reports under refused, with the reason." }</p>
+                { for numbers }
+                <p class="text-sm text-ink-3 md:col-span-2">{ "What is empty is as the box's own settings say. A box heeds these at once; it reports any other key as refused." }</p>
                 <div class="md:col-span-2"><Toggle checked={*whole} on={whole.on(|whole, on| *whole = on)} label="Show the whole document" /></div>
                 if *whole || wrong.is_some() {
                     <Field label="Document" class="md:col-span-2" error={wrong.clone()} hint="A JSON object. The box reports back what it became.">
@@ -191,12 +248,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_set_and_taken_away_and_nothing_else_changes() {
+    fn a_value_is_set_and_taken_away_and_nothing_else_changes() {
         let document = json!({ "log": { "file": "x" }, "other": 1 });
-        let with = with_level(&document, "debug");
-        assert_eq!(with, json!({ "log": { "file": "x", "level": "debug" }, "other": 1 }));
-        assert_eq!(with_level(&with, ""), document);
-        assert_eq!(with_level(&json!({ "log": { "level": "info" } }), ""), json!({}));
-        assert_eq!(with_level(&Value::Null, "warn"), json!({ "log": { "level": "warn" } }));
+        let debug = with(&document, LOG_LEVEL, Some("debug".into()));
+        assert_eq!(debug, json!({ "log": { "file": "x", "level": "debug" }, "other": 1 }));
+        assert_eq!(with(&debug, LOG_LEVEL, None), document);
+        assert_eq!(with(&json!({ "log": { "level": "info" } }), LOG_LEVEL, None), json!({}));
+        assert_eq!(with(&Value::Null, ("pulse", "interval"), typed(" 20 ")), json!({ "pulse": { "interval": 20 } }));
+    }
+
+    #[test]
+    fn a_number_is_told_to_be_wrong() {
+        let knob = &KNOBS[1];
+        assert_eq!(knob.fault(&json!(300)), None);
+        assert!([json!(0), json!(301), json!(-1), json!("often"), json!(1.5)].iter().all(|v| knob.fault(v).is_some()));
+        assert_eq!((typed("often"), typed(" ")), (Some(json!("often")), None));
     }
 }
