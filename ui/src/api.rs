@@ -18,8 +18,8 @@ thread_local! {
 /// Why a request gave no answer that can be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Failure {
-    /// No connection to the server at all.
-    #[error("this page cannot reach its server: {0}")]
+    /// No connection to the server at all; what the browser says of it means little to a person.
+    #[error("no answer came: see that the server runs and that the network reaches it")]
     Unreachable(String),
     /// The server said no, and why.
     #[error("{}", .error.message)]

@@ -76,10 +76,13 @@ const ACTIONS: &[(&str, &str)] = &[
     ("sync.given_back", "Got back what a restore had lost"),
     ("sync.given_back.apply", "Got back what a restore had lost"),
     ("sync.now", "Asked for a sync"),
+    ("sync.quarantine.apply", "Applied a quarantined transaction"),
+    ("sync.quarantine.drop", "Dropped a quarantined transaction"),
     ("sync.reference.apply", "Took reference data from the cloud"),
     ("token.create", "Made an API token"),
     ("token.delete", "Ended an API token"),
     ("token.remove", "Ended an API token"),
+    ("token.wake", "Woke an API token"),
     ("user.change", "Changed a user"),
     ("user.create", "Made a user"),
     ("user.password", "Changed a password"),
@@ -135,18 +138,39 @@ pub fn plain(name: &str) -> String {
     name.replace(['_', '.'], " ")
 }
 
-/// A metric's name: `cpu_usage_ratio` as `Processor`, `http_requests_total` as `Http requests total`.
+/// Names of metrics that are not their code without its unit.
+const METRICS: &[(&str, &str)] = &[
+    ("clock_offset_seconds", "Clock's offset"),
+    ("cpu_core_usage_ratio", "Processor core"),
+    ("cpu_usage_ratio", "Processor"),
+    ("disk_read_bytes_per_second", "Disk reads"),
+    ("disk_used_bytes", "Disk used"),
+    ("disk_used_ratio", "Disk"),
+    ("disk_write_bytes_per_second", "Disk writes"),
+    ("load1", "Load, 1 min"),
+    ("load15", "Load, 15 min"),
+    ("load5", "Load, 5 min"),
+    ("memory_used_bytes", "Memory used"),
+    ("memory_used_ratio", "Memory"),
+    ("net_receive_bytes_per_second", "Network in"),
+    ("net_receive_used_ratio", "Network in, of the line"),
+    ("net_transmit_bytes_per_second", "Network out"),
+    ("net_transmit_used_ratio", "Network out, of the line"),
+    ("process_cpu_usage_ratio", "Process, processor"),
+    ("process_memory_bytes", "Process, memory"),
+    ("tls_expires_seconds", "Certificate ends in"),
+];
+
+/// Units at the end of a metric's name; they stand beside its values.
+const UNITS: &[&str] = &["_bytes_per_second", "_bytes", "_celsius", "_ratio", "_seconds"];
+
+/// A metric's name: `cpu_usage_ratio` as `Processor`, `swap_used_bytes` as `Swap used`.
 pub fn metric(name: &str) -> String {
-    let known = match name {
-        "cpu_usage_ratio" => "Processor",
-        "memory_used_ratio" => "Memory",
-        "disk_used_ratio" => "Disk",
-        "check_up" => "Check up",
-        "check_latency_seconds" => "Check latency",
-        "ping_loss_ratio" => "Ping loss",
-        _ => return crate::components::status::sentence(&plain(name)),
-    };
-    known.to_owned()
+    if let Some(words) = look(METRICS, name) {
+        return words.to_owned();
+    }
+    let bare = UNITS.iter().find_map(|unit| name.strip_suffix(unit)).filter(|bare| !bare.is_empty());
+    crate::components::status::sentence(&plain(bare.unwrap_or(name)))
 }
 
 /// How much an alert weighs.
@@ -172,9 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_reads_without_its_unit() {
+        assert_eq!(metric("cpu_usage_ratio"), "Processor");
+        assert_eq!(metric("swap_used_bytes"), "Swap used");
+        assert_eq!(metric("http_requests_total"), "Http requests total");
+        assert_eq!(metric("_seconds"), " seconds");
+    }
+
+    #[test]
     fn codes_are_sorted_and_named_once() {
         assert!(ACTIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert!(VERBS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(METRICS.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 
     proptest! {

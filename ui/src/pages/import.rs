@@ -157,7 +157,7 @@ fn Report(props: &ReportProps) -> Html {
                     (report.posted, verb("entries would be posted", "entries posted")),
                     (report.unchanged, "entries were there already"),
                     (report.accounts_created.len() as u64, verb("accounts would be made", "accounts made")),
-                    (report.errors.len() as u64, "rows with errors"),
+                    (report.errors.len() as u64, "faults"),
                 ].map(|(count, label)| html! {
                     <div key={label} class="flex flex-col-reverse bg-panel px-3.5 py-2.5"><dt class="text-sm text-ink-3">{ label }</dt><dd class="text-lg font-semibold tabular-nums">{ format::count(count) }</dd></div>
                 }) }
