@@ -92,22 +92,33 @@ fn Detail(props: &DetailProps) -> Html {
     };
     let skip = {
         let (sending, reason) = (sending.clone(), reason.trim().to_owned());
-        Callback::from(move |_: MouseEvent| {
+        Callback::from(move |()| {
             let body = Skip { reason: reason.clone() };
             sending.send(Method::POST, format!("{path}/skip"), body, "Skipped; the reason is in the audit");
+        })
+    };
+    // Enter in the field of the reason skips; without a reason it tries again.
+    let skips = !reason.trim().is_empty();
+    let submit = if skips { skip } else { retry.clone() };
+    let again = {
+        let retry = retry.clone();
+        Callback::from(move |_: MouseEvent| {
+            if skips {
+                retry.emit(());
+            }
         })
     };
     let waiting = row.state == "open" && may;
     let footer = html! {
         if waiting {
             <>
-                <Button kind={Kind::Danger} busy={sending.busy} disabled={reason.trim().is_empty()} onclick={skip}>{ "Skip it" }</Button>
-                <Button kind={Kind::Primary} busy={sending.busy} submit=true>{ "Try again" }</Button>
+                <Button kind={Kind::Danger} busy={sending.busy} disabled={!skips} submit={skips}>{ "Skip it" }</Button>
+                <Button kind={Kind::Primary} busy={sending.busy} submit={!skips} onclick={again}>{ "Try again" }</Button>
             </>
         }
     };
     html! {
-        <Dialog title={format!("{}, transaction {}/{}", row.box_ref.name, row.epoch, row.sequence)} wide=true on_close={props.on_close.clone()} on_submit={retry} {footer}>
+        <Dialog title={format!("{}, transaction {}/{}", row.box_ref.name, row.epoch, row.sequence)} wide=true on_close={props.on_close.clone()} on_submit={submit} {footer}>
             <p class="mb-3 flex items-center gap-2">{ state_tag(&row.state) }<span class="text-ink-2">{ words::action(&row.action) }{ ", " }{ format::absolute(row.at) }</span></p>
             <p class="mb-3 rounded-md bg-bad-soft px-3 py-2 font-mono text-sm break-words text-bad-ink">{ &row.error }</p>
             <details class="mb-3"><summary class="text-ink-2">{ "Its changes" }</summary><Json value={row.changes.clone()} /></details>

@@ -1,10 +1,11 @@
 //! People of the organisation: who they are, what their role may do, who cannot log in any more.
 
+use super::reference::roles::{self, Roles};
 use crate::{
     api::List,
     components::{
-        Ago, Card, Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Pick, Row, Search, Slot, Tag, Toggle,
-        Tone, Toolbar, listed, status::sentence, use_flag, use_form, use_opened, use_rows, use_sending,
+        Ago, Card, Choice, Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Pick, Row, Search, Slot, Tag,
+        Toggle, Tone, Toolbar, listed, status::sentence, use_flag, use_form, use_opened, use_rows, use_sending,
     },
     data::{use_query, use_resource},
     format,
@@ -49,44 +50,57 @@ fn columns() -> Vec<Column<User>> {
     ]
 }
 
-/// The page.
+const TABS: [(&str, &str); 2] = [("people", "People"), ("roles", "Roles")];
+
+/// The page. The fleet's own roles are made here; a box's come from the cloud, and are only shown.
 #[component]
 pub fn Users() -> Html {
-    let session = use_session();
+    let fleet = use_session().fleet();
     let (query, set) = use_query();
+    let show = set.reform(|value: String| vec![("show", value), ("q", String::new())]);
+    let search = |placeholder: &'static str| {
+        let on = set.reform(|text| vec![("q", text)]);
+        html! { <Search value={query.get("q").to_owned()} {placeholder} {on} /> }
+    };
+    let wanted: AttrValue = query.get("q").to_lowercase().into();
+    if fleet && query.get("show") == "roles" {
+        let head =
+            html! { <><Choice label="Users" value="roles" options={TABS.to_vec()} on={show} />{ search("Find") }</> };
+        return html! { <Roles at={roles::OWN} fleet=true {wanted} {head} /> };
+    }
+    let tabs = html! { if fleet { <Choice label="Users" value="people" options={TABS.to_vec()} on={show} /> } };
+    html! { <People {wanted} head={html! { <>{ tabs }{ search("Name or e-mail") }</> }} /> }
+}
+
+#[derive(Properties, PartialEq)]
+struct PeopleProps {
+    /// What is looked for, in lower case.
+    wanted: AttrValue,
+    /// What stands in the bar above the list.
+    head: Html,
+}
+
+#[component]
+fn People(props: &PeopleProps) -> Html {
+    let session = use_session();
     let users = use_resource::<List<User>>(Some("/api/users".into()), &["table:users"]);
     let roles = use_resource::<List<Role>>(Some("/api/roles".into()), &[]);
     let columns = use_memo((), |()| columns());
-    let wanted = query.get("q").to_lowercase();
-    let rows = use_rows(&users, wanted, |row: &User, wanted| {
+    let rows = use_rows(&users, props.wanted.clone(), |row: &User, wanted| {
         row.name.to_lowercase().contains(wanted.as_str()) || row.email.to_lowercase().contains(wanted.as_str())
     });
     let opened = use_opened::<User>();
     let (making, make, made) = use_flag();
     let may = session.may("user.write");
     let known: Vec<Role> = roles.data.as_ref().map(|list| list.items.clone()).unwrap_or_default();
+    let listing = !session.fleet() && !known.is_empty();
     let actions = html! { if may { <NewButton label="New user" onclick={make} /> } };
     let empty = html! { <Empty title="Nobody of that name" /> };
     html! {
         <>
-            <Toolbar {actions}>
-                <Search value={query.get("q").to_owned()} placeholder="Name or e-mail" on={Callback::from(move |text| set.emit(vec![("q", text)]))} />
-            </Toolbar>
-            { listed(&users, 6, |_| html! { <DataTable<User> {rows} {columns} name="Users" whole={!known.is_empty()} on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if !known.is_empty() {
-                <div class="shrink-0">
-                    <Card title="Roles" pad=false>
-                        <ul>
-                            for role in known.iter() {
-                                <li key={role.id.to_string()} class="flex gap-3 border-b border-line-2 px-3.5 py-2 last:border-0">
-                                    <b class="w-24 shrink-0 font-medium md:w-28">{ sentence(&role.name) }</b>
-                                    <span class="flex flex-wrap gap-1">{ for role.rights.iter().map(|right| html! { <Tag>{ if right == "*" { "everything".to_owned() } else { right.clone() } }</Tag> }) }</span>
-                                </li>
-                            }
-                        </ul>
-                    </Card>
-                </div>
-            }
+            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
+            { listed(&users, 6, |_| html! { <DataTable<User> {rows} {columns} name="Users" whole={listing} on_open={may.then(|| opened.open.clone())} {empty} /> }) }
+            if listing { <div class="shrink-0"><RoleCard roles={known.clone()} /></div> }
             if let Some(user) = &opened.row {
                 <Edit user={user.clone()} roles={known.clone()} own={user.id == session.me.id} on_close={opened.close.clone()} on_done={users.reload.clone()} />
             }
@@ -94,6 +108,28 @@ pub fn Users() -> Html {
                 <Create roles={known} on_close={made} on_done={users.reload.clone()} />
             }
         </>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+struct RoleCardProps {
+    roles: Vec<Role>,
+}
+
+/// What the roles of a box may do; they are made in the cloud.
+#[component]
+fn RoleCard(props: &RoleCardProps) -> Html {
+    html! {
+        <Card title="Roles" pad=false>
+            <ul>
+                for role in props.roles.iter() {
+                    <li key={role.id.to_string()} class="flex gap-3 border-b border-line-2 px-3.5 py-2 last:border-0">
+                        <b class="w-24 shrink-0 font-medium md:w-28">{ sentence(&role.name) }</b>
+                        <span class="flex flex-wrap gap-1">{ for role.rights.iter().map(|right| html! { <Tag>{ if right == "*" { "everything".to_owned() } else { right.clone() } }</Tag> }) }</span>
+                    </li>
+                }
+            </ul>
+        </Card>
     }
 }
 

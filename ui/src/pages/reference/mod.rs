@@ -5,7 +5,7 @@ mod accounts;
 mod close;
 mod items;
 mod rates;
-mod roles;
+pub mod roles;
 mod settings;
 mod taxes;
 

@@ -1,4 +1,4 @@
-//! The roles of a customer's people, and what each may do.
+//! Roles and what each may do: those of a customer's people, and those of the fleet's own.
 
 use super::PanelProps;
 use crate::{
@@ -35,12 +35,16 @@ fn columns() -> Vec<Column<Role>> {
     ]
 }
 
+/// Where the roles of the organisation itself are, before `/roles`.
+pub const OWN: &str = "/api";
+
 /// The tab.
 #[component]
 pub fn Roles(props: &PanelProps) -> Html {
-    let may = use_session().may("fleet.organization.write");
+    let own = props.at == OWN;
+    let may = use_session().may(if own { "user.write" } else { "fleet.organization.write" });
     let path = format!("{}/roles", props.at);
-    let list = use_resource::<List<Role>>(Some(path.clone()), &["fleet.boxes"]);
+    let list = use_resource::<List<Role>>(Some(path.clone()), if own { &["table:users"] } else { &["fleet.boxes"] });
     let columns = use_memo((), |()| columns());
     let rows =
         use_rows(&list, props.wanted.clone(), |row: &Role, wanted| row.name.to_lowercase().contains(wanted.as_str()));
@@ -52,8 +56,8 @@ pub fn Roles(props: &PanelProps) -> Html {
         <>
             <Toolbar {actions}>{ props.head.clone() }</Toolbar>
             { listed(&list, 6, |_| html! { <DataTable<Role> {rows} {columns} name="Roles" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit path={path.clone()} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row { <Edit {path} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} /> }
+            if making { <Edit path={path.clone()} {own} on_close={made} on_done={list.reload.clone()} /> }
+            if let Some(row) = &opened.row { <Edit {path} {own} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} /> }
         </>
     }
 }
@@ -67,6 +71,7 @@ struct Typed {
 #[derive(Properties, PartialEq)]
 struct EditProps {
     path: String,
+    own: bool,
     #[prop_or_default]
     row: Option<Rc<Role>>,
     on_close: Callback<()>,
@@ -110,7 +115,7 @@ fn Edit(props: &EditProps) -> Html {
             sending={sending.clone()} on_close={props.on_close.clone()} on_submit={submit} disabled={typed.name.trim().is_empty()} {extra}>
             <div class="grid gap-3">
                 <Field label="Name" error={sending.field("name")}><Input name="name" value={typed.name.clone()} autofocus=true on={typed.on(|typed, text| typed.name = text)} /></Field>
-                <Field label="Rights" hint="One a line: capital.entry.post, capital.* for all of an engine, * for everything" error={sending.field("rights")}><TextArea rows=8 mono=true value={typed.rights.clone()} on={typed.on(|typed, text| typed.rights = text)} /></Field>
+                <Field label="Rights" hint={if props.own { "One a line: fleet.box.read, fleet.* for all of the fleet, * for everything" } else { "One a line: capital.entry.post, capital.* for all of an engine, * for everything" }} error={sending.field("rights")}><TextArea rows=8 mono=true value={typed.rights.clone()} on={typed.on(|typed, text| typed.rights = text)} /></Field>
             </div>
         </FormDialog>
     }
