@@ -67,13 +67,27 @@ pub struct StatusLineProps {
     /// Also since when.
     #[prop_or_default]
     pub since: bool,
+    /// The whole cause, in as many lines as it takes; otherwise what fits into one.
+    #[prop_or_default]
+    pub whole: bool,
 }
 
 /// One status with its cause, and since when.
 #[component]
 pub fn StatusLine(props: &StatusLineProps) -> Html {
+    if props.whole {
+        return html! {
+            <span class="inline-flex max-w-full items-baseline gap-2">
+                <Dot tone={Tone::from(props.status.level)} />
+                <span class="min-w-0 break-words">
+                    { sentence(&props.status.cause) }
+                    if props.since { <span class="whitespace-nowrap text-ink-3">{ " · " }<Since at={props.status.since} /></span> }
+                </span>
+            </span>
+        };
+    }
     html! {
-        <span class="inline-flex max-w-full items-center gap-2">
+        <span class="inline-flex max-w-full min-w-0 items-center gap-2">
             <Dot tone={Tone::from(props.status.level)} />
             <span class="truncate" title={props.status.cause.clone()}>{ sentence(&props.status.cause) }</span>
             if props.since {

@@ -45,7 +45,7 @@ fn Full(props: &FullProps) -> Html {
             <div class="grid shrink-0 grid-cols-2 gap-3.5 lg:grid-cols-4">
                 <Kpi label="This box" value={format!("Up {}", format::long_duration(now - home.started))}
                     note={html! { <>{ &home.name }{ " · version " }{ &home.version }</> }} />
-                <Kpi label="Waiting for the cloud" value={format::counted(home.sync.waiting, "entry", "entries")}
+                <Kpi label="Waiting for the cloud" value={if home.sync.enrolled { format::counted(home.sync.waiting, "entry", "entries") } else { "Nothing".to_owned() }}
                     note={waiting(home)} />
                 <Kpi label="Processor" value={format::percent(home.cpu)}
                     note={format!("memory {} of {}", format::bytes(memory as f64), format::bytes(of as f64))} />

@@ -31,14 +31,14 @@ pub fn Bar(props: &BarProps) -> Html {
     let (room, title) = props.route.title(session.fleet());
     html! {
         <header class="flex h-12 shrink-0 items-center gap-3 border-b border-line bg-panel px-3 md:px-[18px]">
-            <h1 class="flex min-w-0 items-center gap-1.5 truncate font-semibold">
+            <h1 class="flex shrink-0 items-center gap-1.5 font-semibold">
                 if !room.is_empty() {
                     <span class="hidden md:inline">{ room }</span><span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span>
                 }
                 { title }
             </h1>
             <button type="button" onclick={props.open_palette.reform(|_: MouseEvent| ())} aria-label="Search or do something"
-                class="ml-auto flex items-center justify-between rounded-md border border-line bg-bg px-[9px] py-[5px] text-ink-3 hover:border-ink-3 md:w-[280px]">
+                class="ml-auto flex shrink-0 items-center justify-between rounded-md border border-line bg-bg px-[9px] py-[5px] text-ink-3 hover:border-ink-3 md:w-[280px]">
                 <span class="hidden md:inline">{ "Search or do…" }</span><kbd class="kbd hidden md:inline">{ "Ctrl K" }</kbd>
                 <Icon name="search" class="size-4 md:hidden" />
             </button>
@@ -69,6 +69,8 @@ fn SyncBadge() -> Html {
                 <Dot tone={Tone::from(sync.status.level)} />
                 if sync.status.level == Level::Ok && sync.enrolled {
                     <span class="truncate">{ "Synced " }<Ago at={sync.last_sync} /></span>
+                } else if !sync.enrolled {
+                    <span class="truncate" title={sync.status.cause.clone()}>{ "Stand-alone" }</span>
                 } else if sync.waiting > 0 {
                     <span class="truncate" title={sync.status.cause.clone()}>{ format::count(sync.waiting) }{ " waiting · " }{ &sync.status.cause }</span>
                 } else {
