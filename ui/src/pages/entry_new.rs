@@ -288,7 +288,12 @@ pub fn NewEntry() -> Html {
                 </div>
             </Card>
             if let Some(error) = error.as_ref() {
-                <p role="alert" class="text-bad-ink">{ sentence(&error.to_string()) }</p>
+                <p role="alert" class="text-bad-ink">
+                    { if error.blames_fields() { "Nothing was posted: what is wrong stands beside its field.".to_owned() } else { sentence(&error.to_string()) } }
+                    if blames_an_account(error) {
+                        { " " }<Link<Route> to={Route::Accounts} classes="text-accent underline">{ "Make a missing account" }</Link<Route>>{ "; this entry stays as it is typed." }
+                    }
+                </p>
             }
             <div class="flex items-center gap-2">
                 <Button kind={Kind::Ghost} onclick={clear}>{ "Clear" }</Button>
@@ -398,6 +403,11 @@ fn focus_first(row: &NodeRef) {
     {
         let _ = input.focus();
     }
+}
+
+/// Whether a line names an account that cannot be used.
+fn blames_an_account(error: &Failure) -> bool {
+    matches!(error, Failure::Refused { error, .. } if error.fields.iter().any(|field| field.field.ends_with(".account")))
 }
 
 #[cfg(test)]
