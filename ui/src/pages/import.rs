@@ -173,7 +173,7 @@ fn Report(props: &ReportProps) -> Html {
                         <thead><tr><th scope="col" class="num">{ "Line" }</th><th scope="col">{ "Column" }</th><th scope="col">{ "What is wrong" }</th></tr></thead>
                         <tbody>
                             for (index, error) in report.errors.iter().enumerate() {
-                                <tr key={index}><td class="num w-16">{ error.line }</td><td class="font-mono text-sm text-ink-2">{ error.column.clone().unwrap_or_default() }</td><td class="whitespace-normal!">{ sentence(&error.message) }</td></tr>
+                                <tr key={index}><td class="num w-16">{ error.line }</td><td class="font-mono text-sm text-ink-2">{ error.column.clone().unwrap_or_default() }</td><td class="py-1.5! whitespace-normal!">{ sentence(&error.message) }</td></tr>
                             }
                         </tbody>
                     </table>
