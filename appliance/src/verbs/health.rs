@@ -82,10 +82,17 @@ pub fn status(data: &Path, settings: &Settings, runtime: &Runtime, json: bool) -
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} ({})", report.name, report.box_id);
-    println!("  server      {}", if report.running { "answers" } else { "does not answer" });
+    let answers = if report.running { "answers" } else { "does not answer" };
+    println!("  server      {answers} on {}", settings.gateway.listen);
     println!("  cloud       {}", report.cloud.as_deref().unwrap_or("none: this box stands alone"));
-    println!("  epoch       {}, transaction {}, {} with the cloud", report.epoch, report.sequence, report.acknowledged);
+    print!("  epoch       {}, transaction {}", report.epoch, report.sequence);
+    if report.enrolled {
+        print!(", {} with the cloud", report.acknowledged);
+    }
+    println!();
     match &report.oldest_waiting {
+        // Kept for the cloud that this box may join one day.
+        _ if !report.enrolled => {}
         Some(oldest) => println!("  waiting     {} since {oldest}", report.waiting),
         None => println!("  waiting     nothing"),
     }

@@ -163,7 +163,7 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
         }
         Verb::Backup { file } => {
             if file.exists() {
-                bail!("{} exists already", file.display());
+                bail!("{} exists already: name another file", file.display());
             }
             let report = sent_store::backup(&open(data, settings)?, &file)?;
             println!(
@@ -179,12 +179,17 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
             let report = sent_store::restore(&file, data)?;
             println!("restored up to transaction {}; this box is now in epoch {}", report.sequence, report.epoch);
             let sent_store::TakenBack { sessions, tokens, recovery_codes } = report.taken_back;
-            println!("TAKEN BACK, for nobody knows what was revoked or used since the backup:");
-            println!("  {sessions} sessions: everybody logs in again");
-            println!(
-                "  {tokens} API tokens sleep: each is refused until its owner wakes it on the account page, or ends it"
-            );
-            println!("  {recovery_codes} recovery codes are void: a new second factor brings new ones");
+            let taken_back = [
+                (sessions, "sessions: everybody logs in again"),
+                (tokens, "API tokens sleep: each is refused until its owner wakes it on the account page, or ends it"),
+                (recovery_codes, "recovery codes are void: a new second factor brings new ones"),
+            ];
+            if taken_back.iter().any(|(count, _)| *count > 0) {
+                println!("TAKEN BACK, for nobody knows what was revoked or used since the backup:");
+            }
+            for (count, what) in taken_back.iter().filter(|(count, _)| *count > 0) {
+                println!("  {count} {what}");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Verb::Sync(SyncVerb::Quarantine(verb)) => quarantine::run(verb, &open(data, settings)?),

@@ -118,6 +118,7 @@ pub fn init(init: Init, data: &Path, settings: &Settings, _runtime: &Runtime) ->
             Some(password) => println!("login: {email}  password: {password}"),
             None => println!("login: {email}"),
         }
+        println!("next: sent --data {}, then open http://{}", data.display(), settings.gateway.listen);
     }
     Ok(ExitCode::SUCCESS)
 }

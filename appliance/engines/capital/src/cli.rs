@@ -251,18 +251,27 @@ fn print_report(out: &mut dyn Write, report: &ImportReport) -> Result<(), Ledger
     let done = if report.dry_run { "would be posted" } else { "posted" };
     writeln!(
         out,
-        "{} rows read, {} transactions {done}, {} were there already",
-        report.rows, report.posted, report.unchanged
+        "{} read, {} {done}, {} there already",
+        counted(report.rows, "row"),
+        counted(report.posted, "transaction"),
+        report.unchanged
     )?;
+    if report.errors.iter().any(|error| error.message.starts_with("there is no account")) {
+        writeln!(out, "--create-accounts makes accounts that are missing")?;
+    }
     if !report.errors.is_empty() {
         writeln!(
             out,
-            "{} faults: nothing {}",
-            report.errors.len(),
+            "{}: nothing {}",
+            counted(report.errors.len() as u64, "fault"),
             if report.dry_run { "would be posted" } else { "was posted" }
         )?;
     }
     Ok(())
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// One row of `trial-balance --json`. The balance is a text, so that it is exact however long it is.

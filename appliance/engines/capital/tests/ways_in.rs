@@ -141,8 +141,10 @@ fn verbs_print_what_programs_can_read() {
     };
     let import =
         |dry_run, create_accounts| Command::Import { file: file.clone(), dry_run, create_accounts, json: false };
-    assert!(run(import(true, false)).contains("line 2, account: there is no account Expenses:Rent"));
-    assert!(run(import(false, true)).contains("2 rows read, 1 transactions posted"));
+    let refused = run(import(true, false));
+    assert!(refused.contains("line 2, account: there is no account Expenses:Rent"), "{refused}");
+    assert!(refused.contains("--create-accounts"), "{refused}");
+    assert!(run(import(false, true)).contains("2 rows read, 1 transaction posted"));
     assert!(run(Command::TrialBalance { as_of: Some("2026-01-30".into()), all: true, json: true }).starts_with("[\n]"));
     let balance: Value =
         serde_json::from_str(&run(Command::TrialBalance { as_of: None, all: false, json: true })).expect("JSON");

@@ -407,10 +407,7 @@ impl Check<'_> {
         for line in self.sheet.lines(transaction) {
             let refusal = match &self.book.accounts[line.account as usize] {
                 Some(target) => target.refusal(transaction.date, self.sheet.currency(line.currency)),
-                None => Some(format!(
-                    "there is no account {}: make it, or import with the option to make missing accounts",
-                    self.sheet.account(line.account)
-                )),
+                None => Some(format!("there is no account {}", self.sheet.account(line.account))),
             };
             if let Some(refusal) = refusal {
                 self.fault(line.row, Some("account"), refusal);
