@@ -136,6 +136,7 @@ fn Page() -> Html {
         (false, Route::Alerts) => html! { <pages::alerts::Alerts /> },
         (false, Route::Rules) => html! { <pages::rules::Rules /> },
         (false, Route::Sync) => html! { <pages::sync::Sync /> },
+        (false, Route::Quarantine) => html! { <pages::given_back::GivenBack /> },
         (true, Route::Home | Route::Boxes) => html! { <pages::boxes::Boxes /> },
         (true, Route::Machine { id }) => html! { <pages::machine::Machine key={id.clone()} id={id.clone()} /> },
         (true, Route::Customers) => html! { <pages::customers::Customers /> },

@@ -68,7 +68,7 @@ pub enum Route {
     /// Fleet: proposals of branches.
     #[at("/proposals")]
     Proposals,
-    /// Fleet: transactions that could not be projected.
+    /// Box: what a restore could not take back. Fleet: transactions that could not be projected.
     #[at("/quarantine")]
     Quarantine,
     /// The audit chain.
@@ -114,7 +114,7 @@ impl Route {
             Route::Customers => ("Fleet", "Customers"),
             Route::Entries => ("Fleet", "Entries"),
             Route::Proposals => ("Fleet", "Proposals"),
-            Route::Quarantine => ("Fleet", "Quarantine"),
+            Route::Quarantine => (if fleet { "Fleet" } else { "Box" }, "Quarantine"),
             Route::Audit => (if fleet { "Fleet" } else { "Box" }, "Audit"),
             Route::Users => (if fleet { "Fleet" } else { "Box" }, "Users"),
             Route::Account => ("", "My account"),
@@ -124,8 +124,10 @@ impl Route {
     }
 
     /// The rail's entry that is lit on this page.
-    pub fn place(&self) -> Route {
+    pub fn place(&self, fleet: bool) -> Route {
         match self {
+            Route::Home if fleet => Route::Boxes,
+            Route::Quarantine if !fleet => Route::Sync,
             Route::NewEntry | Route::Import | Route::Entry { .. } => Route::Journal,
             Route::Checks | Route::Charts | Route::Rules => Route::Hosts,
             Route::Machine { .. } => Route::Boxes,

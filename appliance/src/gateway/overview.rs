@@ -1,6 +1,10 @@
 //! The box's first page, and the sync badge.
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
 use sent_contract::{
     Level, Status,
     home::{Attention, Home},
@@ -24,7 +28,9 @@ pub(super) fn routes() -> Routes<Gateway> {
     Routes::new()
         .get("/api/home", Access::Right("home.read"), home)
         .get("/api/sync", Access::Right("sync.read"), sync)
-        .get("/api/sync/quarantine", Access::Right("sync.quarantine"), quarantine)
+        .get("/api/sync/quarantine", Access::Right("sync.quarantine.read"), quarantine)
+        .post("/api/sync/quarantine/{id}/apply", Access::Right("sync.quarantine.write"), apply_quarantined)
+        .post("/api/sync/quarantine/{id}/drop", Access::Right("sync.quarantine.write"), drop_quarantined)
         .get("/api/sync/refused", Access::Right("sync.read"), refused)
         .post("/api/sync/now", Access::Right("sync.now"), sync_now)
 }
@@ -38,6 +44,30 @@ async fn quarantine(
     Extension(scope): Extension<Scope>,
 ) -> Result<Json<Vec<Quarantined>>, Problem> {
     Ok(Json(g.store.quarantine(&scope).await?))
+}
+
+async fn apply_quarantined(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    Path(identity): Path<String>,
+) -> Result<StatusCode, Problem> {
+    // Why it still does not fit is what somebody who decides must read; nothing of it is a fault of the program.
+    g.store.apply_quarantined(&scope, &identity).await.map_err(|error| match error {
+        StoreError::Corrupt(why) => Problem::conflict(why),
+        error => Problem::from(error),
+    })?;
+    g.sync.wake();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn drop_quarantined(
+    State(g): State<Gateway>,
+    Extension(scope): Extension<Scope>,
+    Path(identity): Path<String>,
+) -> Result<StatusCode, Problem> {
+    g.store.drop_quarantined(&scope, &identity).await?;
+    g.sync.wake();
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn refused(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> Result<Json<Vec<Refused>>, Problem> {
@@ -93,13 +123,19 @@ async fn home(State(g): State<Gateway>, Extension(scope): Extension<Scope>) -> R
         notice(service.status.clone(), format!("{} needs attention", service.name), "/settings");
     }
     if sync.enrolled && sync.status.level != Level::Ok {
-        notice(sync.status.clone(), "The cloud is not up to date".to_owned(), "/sync");
+        let left_over = sync.quarantined > 0 && sync.status.cause == sent_sync::left_over(sync.quarantined);
+        let (title, link) = if left_over {
+            ("A restore left something to decide", "/quarantine")
+        } else {
+            ("The cloud is not up to date", "/sync")
+        };
+        notice(sync.status.clone(), title.to_owned(), link);
     }
     let restored = g.store.unfinished_restore().await?;
     if restored.sleeping_tokens > 0 {
         let cause = format!("{} API tokens sleep until their owners wake or end them", restored.sleeping_tokens);
         let title = "This box was restored from a backup".to_owned();
-        notice(Status { level: Level::Warn, cause, since: g.started.0 }, title, "/account");
+        notice(Status { level: Level::Warn, cause, since: g.started.0 }, title, "/me");
     }
     let (used, total) = machine.disk;
     // A share for a page; a disk's size fits an f64 to within bytes.

@@ -15,7 +15,7 @@ use crate::{
     connection::unsigned,
     reference::{apply_again, remember},
     tenancy::Columns,
-    writer::Terms,
+    writer::{Terms, Writer},
 };
 
 /// Most that are listed at a time.
@@ -37,38 +37,58 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Refused`] when there is none of that name; whatever still keeps it from fitting, and it stays.
+    pub async fn apply_quarantined(&self, scope: &Scope, name: &str) -> Result<(), StoreError> {
+        let (scope, name) = (scope.clone(), name.to_owned());
+        self.on_writer(move |writer| apply(writer, scope, &name)).await
+    }
+
+    /// The same, for verbs.
+    ///
+    /// # Errors
+    /// Those of [`Store::apply_quarantined`].
     pub fn apply_quarantined_blocking(&self, scope: &Scope, name: &str) -> Result<(), StoreError> {
         let (scope, name) = (scope.clone(), name.to_owned());
-        self.on_writer_blocking(move |writer| {
-            let (_, document) = writer.session.privileged(|| named(&writer.connection, scope.organization, &name))?;
-            let transaction: Transaction =
-                serde_json::from_str(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            let scope = Scope { branch: transaction.branch_id, ..scope };
-            apply_again(writer, &scope, "sync.quarantine.apply", &transaction).map_err(StoreError::sorted)
-        })
+        self.on_writer_blocking(move |writer| apply(writer, scope, &name))
     }
 
     /// Drops one for good. `name` is its identity or enough of its beginning.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when there is none of that name.
+    pub async fn drop_quarantined(&self, scope: &Scope, name: &str) -> Result<(), StoreError> {
+        let (scope, name) = (scope.clone(), name.to_owned());
+        self.on_writer(move |writer| give_up(writer, &scope, &name)).await
+    }
+
+    /// The same, for verbs.
+    ///
+    /// # Errors
+    /// Those of [`Store::drop_quarantined`].
     pub fn drop_quarantined_blocking(&self, scope: &Scope, name: &str) -> Result<(), StoreError> {
         let (scope, name) = (scope.clone(), name.to_owned());
-        self.on_writer_blocking(move |writer| {
-            let (identity, document) =
-                writer.session.privileged(|| named(&writer.connection, scope.organization, &name))?;
-            // The cloud hears that it is settled, by a transaction of that identity which changes nothing.
-            let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
-            let dropped = writer.write_as(&scope, "sync.quarantine.drop", &terms, |tx| -> Result<(), StoreError> {
-                tx.execute("DELETE FROM sys_quarantine WHERE identity = ?1", [&identity])?;
-                tx.event();
-                remember(tx, &identity, "dropped")
-            });
-            dropped.map_err(StoreError::sorted)?;
-            tracing::warn!(identity, document, "a transaction of an earlier epoch is dropped");
-            Ok(())
-        })
+        self.on_writer_blocking(move |writer| give_up(writer, &scope, &name))
     }
+}
+
+fn apply(writer: &mut Writer, scope: Scope, name: &str) -> Result<(), StoreError> {
+    let (_, document) = writer.session.privileged(|| named(&writer.connection, scope.organization, name))?;
+    let transaction: Transaction = serde_json::from_str(&document).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let scope = Scope { branch: transaction.branch_id, ..scope };
+    apply_again(writer, &scope, "sync.quarantine.apply", &transaction).map_err(StoreError::sorted)
+}
+
+fn give_up(writer: &mut Writer, scope: &Scope, name: &str) -> Result<(), StoreError> {
+    let (identity, document) = writer.session.privileged(|| named(&writer.connection, scope.organization, name))?;
+    // The cloud hears that it is settled, by a transaction of that identity which changes nothing.
+    let terms = Terms { travels: true, privileged: true, origin: Some(identity.clone()) };
+    let dropped = writer.write_as(scope, "sync.quarantine.drop", &terms, |tx| -> Result<(), StoreError> {
+        tx.execute("DELETE FROM sys_quarantine WHERE identity = ?1", [&identity])?;
+        tx.event();
+        remember(tx, &identity, "dropped")
+    });
+    dropped.map_err(StoreError::sorted)?;
+    tracing::warn!(identity, document, "a transaction of an earlier epoch is dropped");
+    Ok(())
 }
 
 fn list(db: &Connection, tables: &[Columns], organization: Uuid) -> Result<Vec<Quarantined>, StoreError> {

@@ -457,12 +457,12 @@ async fn a_lost_transaction_comes_back_once_and_one_that_does_not_fit_is_kept_as
     assert_eq!(told, [(0, "branch.forge"), (1, "branch.rename")]);
     let other = second_organization(&again).expect("another");
     assert!(again.quarantine(&other).await.expect("lists").is_empty(), "whose it is none of their business");
-    assert!(matches!(again.drop_quarantined_blocking(&other, &listed[0].identity), Err(StoreError::Refused(_))));
+    assert!(matches!(again.drop_quarantined(&other, &listed[0].identity).await, Err(StoreError::Refused(_))));
     assert!(matches!(again.apply_quarantined_blocking(&scope, ""), Err(StoreError::Refused(_))), "which one?");
     let before = again.identity().expect("a box");
     assert!(matches!(again.apply_quarantined_blocking(&scope, &listed[0].identity), Err(StoreError::Corrupt(_))));
     assert_eq!(again.identity().expect("a box"), before, "what this box never sealed stays out");
-    again.apply_quarantined_blocking(&scope, &listed[1].identity[..12]).expect("what it needs is there now");
+    again.apply_quarantined(&scope, &listed[1].identity[..12]).await.expect("what it needs is there now");
     assert_eq!(names(&again, &scope), ["Harbour Street", "renamed"]);
     let sent = again.outbox_blocking(before.sequence, 1 << 20).expect("reads");
     assert_eq!(sent[0].identity(), lost[1].hash, "it is the same transaction");

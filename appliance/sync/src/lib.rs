@@ -26,5 +26,5 @@ pub use enrol::{EnrolError, Enrolment, enrol};
 pub use host::{Host, Quiet};
 pub use identity::Identity;
 pub use ledger::{Ledger, LedgerError, LedgerState, Spool};
-pub use status::{brought_up_to_date, standalone};
+pub use status::{brought_up_to_date, left_over, standalone};
 pub use store::{StoreLedger, StoreSpool};

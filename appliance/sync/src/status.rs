@@ -87,6 +87,14 @@ fn and_waiting(waiting: u64) -> String {
     }
 }
 
+/// The cause of a badge that waits for somebody to decide about the box's own quarantine.
+pub fn left_over(quarantined: u64) -> String {
+    match quarantined {
+        1 => "1 transaction of an earlier epoch could not be brought back".into(),
+        n => format!("{n} transactions of an earlier epoch could not be brought back"),
+    }
+}
+
 fn status(facts: &Facts<'_>) -> Status {
     let waiting = and_waiting(facts.ledger.waiting);
     let Health { level, cause, since } = facts.health;
@@ -95,9 +103,7 @@ fn status(facts: &Facts<'_>) -> Status {
         return Status { level, cause: format!("{cause}{waiting}"), since: *since };
     }
     if facts.ledger.quarantined > 0 {
-        let n = facts.ledger.quarantined;
-        let cause = format!("{n} transactions of an earlier epoch could not be brought back; see the quarantine");
-        return Status { level: Level::Warn, cause, since: *since };
+        return Status { level: Level::Warn, cause: left_over(facts.ledger.quarantined), since: *since };
     }
     if let Some((skew, since)) = facts.skew.filter(|(skew, _)| skew.abs() > SKEW) {
         let side = if skew > 0 { "behind" } else { "ahead of" };

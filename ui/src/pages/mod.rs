@@ -16,6 +16,7 @@ pub mod entry_new;
 pub mod explore;
 pub mod fleet_alerts;
 pub mod fleet_entries;
+pub mod given_back;
 pub mod home;
 pub mod hosts;
 pub mod import;

@@ -5,12 +5,16 @@ use crate::{
     api::{self, Done},
     components::{Ago, Button, Card, Kind, Kpi, Since, StatusLine, Until, loaded, use_toast},
     data::use_resource,
-    format, words,
+    format,
+    route::Route,
+    session::use_session,
+    words,
 };
 use gloo_net::http::Method;
 use sent_contract::sync::{Refused, SyncStatus};
 use serde_json::Value;
 use yew::prelude::*;
+use yew_router::prelude::*;
 
 /// The page.
 #[component]
@@ -31,6 +35,7 @@ struct FullProps {
 fn Full(props: &FullProps) -> Html {
     let sync = &props.sync;
     let refused = use_resource::<Vec<Refused>>(Some("/api/sync/refused".into()), &["sync"]);
+    let may = use_session().may("sync.quarantine.read");
     let toast = use_toast();
     let busy = use_state_eq(|| false);
     let now = {
@@ -44,12 +49,19 @@ fn Full(props: &FullProps) -> Html {
             });
         })
     };
+    let quarantine = match sync.quarantined {
+        0 => html! { { "nothing was left out by a restore" } },
+        _ if may => {
+            html! { <Link<Route> to={Route::Quarantine} classes="text-accent underline">{ "apply or drop what does not fit" }</Link<Route>> }
+        }
+        _ => html! { { "of an earlier epoch, not brought back" } },
+    };
     let row = |label: &'static str, value: Html| html! { <><dt class="text-ink-3">{ label }</dt><dd class="min-w-0 break-words tabular-nums">{ value }</dd></> };
     html! {
         <>
             <Card>
                 <div class="flex flex-wrap items-center gap-3">
-                    <div class="min-w-0 text-[14px] font-medium"><StatusLine status={sync.status.clone()} since=true /></div>
+                    <div class="min-w-0 text-[14px] font-medium"><StatusLine status={sync.status.clone()} since=true whole=true /></div>
                     <div class="ml-auto"><Button kind={Kind::Primary} busy={*busy} disabled={!sync.enrolled} onclick={now}>{ "Sync now" }</Button></div>
                 </div>
                 <p class="mt-2 max-w-[44rem] text-ink-2">
@@ -63,10 +75,10 @@ fn Full(props: &FullProps) -> Html {
                 </p>
             </Card>
             <div class="grid shrink-0 grid-cols-2 gap-3.5 lg:grid-cols-4">
-                <Kpi label="Waiting" value={format::counted(sync.waiting, "entry", "entries")} note={html! { if sync.oldest.is_some() { { "oldest for " }<Since at={sync.oldest} /> } else { { "nothing waits" } } }} />
+                <Kpi label="Waiting" value={format::counted(sync.waiting, "entry", "entries")} note={html! { if !sync.enrolled { { "go up if this box joins a cloud" } } else if sync.oldest.is_some() { { "oldest for " }<Since at={sync.oldest} /> } else { { "nothing waits" } } }} />
                 <Kpi label="Last sync" value={html! { <Ago at={sync.last_sync} /> }} note="the cloud's last confirmation" />
                 <Kpi label="Telemetry spool" value={format::bytes(sync.spool_bytes as f64)} note={if sync.dropped_points > 0 { format!("{} dropped, ever, when it was full", format::counted(sync.dropped_points, "point", "points")) } else { "nothing was ever dropped".to_owned() }} />
-                <Kpi label="Quarantined" value={format::count(sync.quarantined)} note="of an earlier epoch, not brought back" />
+                <Kpi label="Quarantined" value={format::count(sync.quarantined)} note={quarantine} />
             </div>
             if let Some(refused) = refused.data.as_ref().filter(|list| !list.is_empty()) {
                 <Card title="Not taken by the cloud">

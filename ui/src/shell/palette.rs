@@ -245,6 +245,7 @@ fn fixed(fleet: bool) -> Vec<Item> {
         items.push(page("pulse", "Charts", Route::Charts));
         items.push(page("pulse", "Checks", Route::Checks));
         items.push(page("bell", "Alert rules", Route::Rules));
+        items.push(page("quarantine", "Quarantine", Route::Quarantine));
     }
     items.push(page("key", "My account", Route::Account));
     if !fleet {

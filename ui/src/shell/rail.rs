@@ -91,10 +91,7 @@ pub fn places(fleet: bool) -> impl Iterator<Item = &'static Place> {
 fn Places() -> Html {
     let session = use_session();
     let fleet = session.fleet();
-    let here = match use_route::<Route>().unwrap_or(Route::Missing).place() {
-        Route::Home if fleet => Route::Boxes,
-        route => route,
-    };
+    let here = use_route::<Route>().unwrap_or(Route::Missing).place(fleet);
     html! {
         for (title, places) in groups(fleet).iter() {
             <div class="flex flex-col gap-0.5">
@@ -197,10 +194,7 @@ pub fn BottomBar() -> Html {
         let open = open.setter();
         use_effect_with(route.clone(), move |_| open.set(false));
     }
-    let here = match route.place() {
-        Route::Home if fleet => Route::Boxes,
-        route => route,
-    };
+    let here = route.place(fleet);
     let first: &[Route] = if fleet { &FLEET_FIRST } else { &BOX_FIRST };
     let look = |on: bool| {
         classes!(
