@@ -1,5 +1,5 @@
 #!/bin/bash
-# What `make bench` does once the programs are built: `bench.sh [store|sync|fleet|capital|box|pages]…`, default all.
+# What `make bench` does once the programs are built: `bench.sh [store|sync|fleet|capital|box|pages|guard]…`, default all.
 #
 # Each figure is a line of target/bench.jsonl; the table at the end shows those of this run. A goal that is missed is no
 # failure: the table says so.
@@ -10,7 +10,7 @@ cd "$root"
 mkdir -p target
 export BENCH_OUT=$root/target/bench.jsonl SENT_BIN=${SENT_BIN:-$root/bin}
 rooms=("$@")
-[ $# -gt 0 ] || rooms=(store sync fleet capital box pages)
+[ $# -gt 0 ] || rooms=(store sync fleet capital box pages guard)
 
 bench=$CARGO_TARGET_DIR/release/sent-bench
 touch "$BENCH_OUT"
@@ -20,6 +20,8 @@ for room in "${rooms[@]}"; do
     if [ "$room" = store ]; then
         cargo build --quiet --release --example bench_write --example bench_series
         for example in bench_write bench_series; do "$CARGO_TARGET_DIR/release/examples/$example"; done
+    elif [ "$room" = guard ]; then
+        cargo bench --quiet --bench ndpi
     else
         "$bench" "$room"
     fi

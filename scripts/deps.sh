@@ -54,6 +54,7 @@ need node nodejs
 need npm npm
 need mosquitto mosquitto
 need hledger hledger
+need ndpiReader libndpi-bin
 need snmpd snmpd
 need snmpget snmp
 need chromium chromium

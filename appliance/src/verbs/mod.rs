@@ -6,7 +6,7 @@ mod office;
 mod quarantine;
 
 use std::{
-    io::Write as _,
+    io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -25,6 +25,8 @@ use crate::{
     telemetry::Measurements,
 };
 
+/// Bytes of output that a verb of many lines gathers.
+const OUTPUT: usize = 1 << 16;
 /// Exit code when the audit chain is broken.
 const BROKEN: u8 = 3;
 
@@ -76,6 +78,9 @@ pub enum Verb {
     /// The books.
     #[command(subcommand)]
     Capital(sent_capital::cli::Command),
+    /// Packets.
+    #[command(subcommand)]
+    Guard(sent_guard::cli::Command),
     /// Monitoring.
     #[command(subcommand)]
     Pulse(sent_pulse::cli::Command),
@@ -216,6 +221,11 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
         Verb::Capital(command) => {
             let store = open(data, settings)?;
             Ok(sent_capital::cli::run(command, &store, &scope(&store)?, &mut std::io::stdout().lock())?)
+        }
+        Verb::Guard(command) => {
+            let mut out = BufWriter::with_capacity(OUTPUT, std::io::stdout().lock());
+            let whole = sent_guard::cli::run(&command, &mut out, &mut std::io::stderr().lock())?;
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Verb::Pulse(command) => {
             let store = open(data, settings)?;
