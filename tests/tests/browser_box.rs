@@ -25,6 +25,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
     ("/alerts", &["lert"], "alerts"),
     ("/monitoring/rules", &["disk is nearly full"], "rules"),
     ("/sync", &["Sync"], "sync"),
+    ("/quarantine", &["Nothing in quarantine"], "quarantine"),
     ("/audit", &["capital.entry.post"], "audit"),
     ("/users", &["Anna Berg"], "users"),
     ("/me", &["anna@northwind.example"], "account"),
@@ -83,6 +84,19 @@ async fn browser_box() -> Result<()> {
     browser.keys("j").await?;
     browser.press(Key::Enter).await?;
     browser.reads(&["Timeline", "Posted an entry", "Lemonade at the door"]).await?;
+
+    // A chart and a menu from the keyboard.
+    browser.go(&format!("{}/monitoring/charts", appliance.address())).await?;
+    browser.find(".chart").await?.send_keys("+").await?;
+    browser.reads(&["Zoom out"]).await?;
+    browser.find(".chart").await?.send_keys("0").await?;
+    let menu = browser.find("button[aria-label*='sign out']").await?;
+    menu.send_keys(&String::from(char::from(Key::Down))).await?;
+    until("the menu has the keyboard", 10, || async {
+        Ok((browser.client().active_element().await?.text().await? == "My account").then_some(()))
+    })
+    .await?;
+    browser.press(Key::Escape).await?;
 
     // From the keyboard alone: the palette, then a new entry.
     palette(&browser, "new journal").await?;

@@ -1,6 +1,7 @@
 //! MSP staff at the console, in a real browser: the fleet, a box, a claim, what waits for a decision; and an entry posted
 //! on a box comes in live.
 
+use fantoccini::key::Key;
 use sent_tests::{Cluster, Result, Setup, appliance, books, browser::Browser, cluster::MSP, ensure};
 
 use crate::{
@@ -25,6 +26,7 @@ const PAGES: &[(&str, &[&str], &str)] = &[
     ("/quarantine", &["uarantine"], "quarantine"),
     ("/audit", &["fleet.account.create"], "audit"),
     ("/users", &[MSP.0], "users"),
+    ("/users?show=roles", &["Operator", "fleet.*"], "roles"),
     ("/me", &[MSP.0], "account"),
     ("/settings", &["wire.listen"], "settings"),
 ];
@@ -53,6 +55,18 @@ async fn browser_fleet() -> Result<()> {
     browser.go(&format!("{console}/boxes/{}", box_id(&appliance)?)).await?;
     browser.reads(&["Harbour Street", "Northwind"]).await?;
     browser.pictures("fleet-box").await?;
+
+    // A role of the fleet's own, from the keyboard.
+    browser.go(&format!("{console}/users?show=roles")).await?;
+    browser.reads(&["Operator"]).await?;
+    browser.keys("c").await?;
+    browser.find("dialog[open] input[name=name]").await?.send_keys("auditor").await?;
+    browser.press(Key::Tab).await?;
+    browser.keys("audit.read").await?;
+    browser.press(Key::Tab).await?;
+    browser.press(Key::Tab).await?;
+    browser.press(Key::Enter).await?;
+    browser.reads(&["Role auditor made", "Auditor"]).await?;
 
     // Live: what is posted on the box is seen here without a reload.
     browser.go(&format!("{console}/entries")).await?;

@@ -195,9 +195,13 @@ impl Cloud {
                 Reply::Epoch(EpochAnswer { cursor, lost: lost.into_iter().map(|(_, t)| t).collect(), next })
             }
             Wire::Other(request) => Reply::Other(match request {
-                Request::Reference { after } => {
-                    Answer::Checkpoint(Checkpoint { from: after, to: after, complete: true, rows: vec![], refused: vec![] })
-                }
+                Request::Reference { after } => Answer::Checkpoint(Checkpoint {
+                    from: after,
+                    to: after,
+                    complete: true,
+                    rows: vec![],
+                    refused: vec![],
+                }),
                 Request::Desired => Answer::Desired(Desired::default()),
                 _ => Answer::Reported,
             }),

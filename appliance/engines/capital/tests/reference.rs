@@ -69,7 +69,8 @@ impl Office {
             deleted: row.is_none(),
             row: row.map(object).unwrap_or_default(),
         };
-        let checkpoint = Checkpoint { from: self.version - 1, to: self.version, complete: true, rows: vec![row], refused: vec![] };
+        let checkpoint =
+            Checkpoint { from: self.version - 1, to: self.version, complete: true, rows: vec![row], refused: vec![] };
         self.store.apply_reference(checkpoint).await.expect("applied");
     }
 

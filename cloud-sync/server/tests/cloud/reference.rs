@@ -55,7 +55,8 @@ async fn a_box_gets_its_own_organisations_rows_and_no_others() {
     let mut rows = BTreeMap::new();
     let at = follow(&made, &mut rows, 0).await;
     let text = format!("{rows:?}");
-    for expected in ["Northwind", "Main street", "Assets:Bank", "ann@north.example", "accountant", "$argon2id-sha256$"] {
+    for expected in ["Northwind", "Main street", "Assets:Bank", "ann@north.example", "accountant", "$argon2id-sha256$"]
+    {
         assert!(text.contains(expected), "{expected} is missing in {text}");
     }
     assert!(!text.contains("Secret") && !text.contains("MSP") && !text.contains("organization_id\""), "{text}");
