@@ -99,7 +99,7 @@ mod tests {
         tell(2, (0..150).map(|n| edit(&scope, 100 + n, "no", 100 + n)).collect()).await;
         let listed = store.refused(&scope).await.unwrap();
         assert_eq!((listed.len(), listed[0].at, listed[99].at), (100, 249, 150));
-        let (_, other, _) = crate::test::store(&[]).map(|(f, s, o)| (f, s, o)).unwrap();
+        let (_, other, _) = crate::test::store(&[]).unwrap();
         assert!(other.refused(&scope).await.unwrap().is_empty());
     }
 }
