@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help deps ui build run test bench fmt lint clean-var
+.PHONY: help deps ui build run test fuzz bench fmt lint clean-var
 
 # Every recipe begins with the environment.
 in := . scripts/env.sh;
@@ -28,7 +28,10 @@ run: build ## start PostgreSQL, mosquitto, the cloud and an enrolled box with a 
 
 test: lint ## check form and lints, then run every test
 	@$(in) cargo build --quiet --bins
-	@$(in) SENT_BIN="$$CARGO_TARGET_DIR/debug" cargo nextest run
+	@$(in) SENT_BIN="$$CARGO_TARGET_DIR/debug" PROPTEST_RNG_SEED="$${PROPTEST_RNG_SEED:-1}" cargo nextest run
+
+fuzz: ## look further than the tests do: fresh seeds and 400,000 changed inputs for each parser
+	@$(in) PROPTEST_CASES="$${PROPTEST_CASES:-100000}" cargo nextest run -E 'binary(fuzz)'
 
 bench: build ## measure against references in the same run (bench-store, bench-sync …: one room)
 	@$(in) exec scripts/bench.sh

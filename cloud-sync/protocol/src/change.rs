@@ -111,6 +111,13 @@ mod tests {
         RawValue::from_string(text.into()).unwrap()
     }
 
+    /// Raw JSON is looked through, not understood: half a surrogate pair is found by who reads the changes.
+    #[test]
+    fn an_escape_that_is_no_character_is_refused() {
+        let changes = raw(r#"[{"t":"entries","op":"i","k":{"id":"1"},"n":{"note":"\ud800"}}]"#);
+        assert!(matches!(parse(&changes), Err(InvalidChanges::Malformed(_))), "{:?}", parse(&changes));
+    }
+
     #[test]
     fn reads_every_operation() {
         let changes = parse(&raw(
