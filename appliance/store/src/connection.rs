@@ -42,6 +42,10 @@ pub(crate) const OWN_TABLES: &[Table] = &[
     Table::new("api_tokens", &["id"], SyncClass::Local).with_secret(&["digest"]),
 ];
 
+/// Where in the data folder a cloud's answer to this box's claim is kept. It is written last of all when a box joins, so a
+/// box without it stands alone.
+pub const IDENTITY: &str = "identity/identity.json";
+
 /// Name of the SQLite file in the data folder.
 pub(crate) const FILE: &str = "business.sqlite";
 

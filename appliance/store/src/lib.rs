@@ -34,7 +34,7 @@ mod writer;
 pub use audit::{Fault, Filter as AuditFilter};
 pub use backup::{BackupReport, TakenBack, backup, restore};
 pub use capture::Touched;
-pub use connection::{BoxRow, Config, NewBox};
+pub use connection::{BoxRow, Config, IDENTITY, NewBox};
 pub use context::Context;
 pub use enciphered::Rekeyed;
 pub use error::StoreError;

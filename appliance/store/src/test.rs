@@ -10,7 +10,7 @@ use sent_core::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Config, NewBox, Store, StoreError};
+use crate::{Config, IDENTITY, NewBox, Store, StoreError};
 
 /// 23 November 2026, 12:00 UTC: where the test clock begins.
 pub const NOON: Timestamp = Timestamp(1_795_435_200_000_000);
@@ -42,6 +42,15 @@ pub fn store_with_clock(tables: &[Table]) -> Result<(TempDir, Store, Scope, Arc<
 pub fn store(tables: &[Table]) -> Result<(TempDir, Store, Scope), StoreError> {
     let (folder, store, scope, _) = store_with_clock(tables)?;
     Ok((folder, store, scope))
+}
+
+/// Makes the box one that belongs to a cloud, as far as the store can tell.
+pub fn join_cloud(store: &Store) -> Result<(), StoreError> {
+    let path = store.data().join(IDENTITY);
+    let folder = path.parent().unwrap_or(store.data());
+    std::fs::create_dir_all(folder).map_err(|e| StoreError::io(folder, e))?;
+    std::fs::File::create(&path).map_err(|e| StoreError::io(&path, e))?;
+    Ok(())
 }
 
 /// A second organisation on the same box, for tests of tenancy.

@@ -303,6 +303,11 @@ impl Store {
         self.read_store(connection::read_box)?.ok_or(StoreError::NotInitialised)
     }
 
+    /// Whether this box belongs to a cloud. One that stands alone owns all of its rows: none of them waits for an answer.
+    pub fn has_cloud(&self) -> bool {
+        self.data().join(connection::IDENTITY).is_file()
+    }
+
     /// Reads across organisations, for the store's own rows.
     pub(crate) fn read_store<T>(&self, f: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.inner.with_reader(Uuid::nil(), true, f)

@@ -5,6 +5,7 @@
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use sent_protocol::{BranchRef, EnrolResponse, Micros, OrganizationRef, Uuid};
+use sent_store::IDENTITY;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -13,7 +14,6 @@ use std::{
 };
 use url::Url;
 
-const FILE: &str = "identity.json";
 const PENDING: &str = "pending-key.pem";
 
 /// An enrolled box.
@@ -79,7 +79,7 @@ pub enum IdentityError {
 impl Identity {
     /// Reads the identity of a data folder; `None` when the box was never enrolled.
     pub fn load(data: &Path) -> Result<Option<Identity>, IdentityError> {
-        let path = folder(data).join(FILE);
+        let path = data.join(IDENTITY);
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map(Some)
@@ -92,7 +92,7 @@ impl Identity {
     /// Keeps it, and forgets the pending key.
     pub fn save(&self, data: &Path) -> Result<(), IdentityError> {
         let bytes = serde_json::to_vec_pretty(self).map_err(|e| IdentityError::Certificate(e.to_string()))?;
-        write_secret(&folder(data), FILE, &bytes)?;
+        write_secret(&data.join(IDENTITY), &bytes)?;
         let pending = folder(data).join(PENDING);
         match fs::remove_file(&pending) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(IdentityError::Io { path: pending, source }),
@@ -154,7 +154,7 @@ pub(crate) fn pending_key(data: &Path) -> Result<KeyPair, IdentityError> {
         Err(source) => return Err(IdentityError::Io { path, source }),
     }
     let key = new_key()?;
-    write_secret(&folder(data), PENDING, key.serialize_pem().as_bytes())?;
+    write_secret(&path, key.serialize_pem().as_bytes())?;
     Ok(key)
 }
 
@@ -194,9 +194,9 @@ fn folder(data: &Path) -> PathBuf {
 }
 
 /// Writes a file only its owner can read, whole or not at all.
-fn write_secret(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IdentityError> {
-    let path = folder.join(name);
-    let fresh = folder.join(format!("{name}.new"));
+fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let fresh = path.with_added_extension("new");
     let write = || -> io::Result<()> {
         let mut builder = fs::DirBuilder::new();
         let mut options = fs::OpenOptions::new();
@@ -214,10 +214,10 @@ fn write_secret(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IdentityE
         let mut file = options.write(true).create_new(true).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&fresh, &path)?;
+        fs::rename(&fresh, path)?;
         fs::File::open(folder)?.sync_all()
     };
-    write().map_err(|source| IdentityError::Io { path: path.clone(), source })
+    write().map_err(|source| IdentityError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
         }
         assert!(Identity::load(data.path()).unwrap().is_none());
         #[expect(clippy::disallowed_methods, reason = "it is meant to be broken")]
-        fs::write(folder(data.path()).join(FILE), b"{").unwrap();
+        fs::write(data.path().join(IDENTITY), b"{").unwrap();
         assert!(matches!(Identity::load(data.path()), Err(IdentityError::Malformed { .. })));
     }
 }

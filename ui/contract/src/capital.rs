@@ -92,7 +92,7 @@ pub struct Entry {
     pub reverses: Option<Uuid>,
     /// The entry that reversed this one.
     pub reversed_by: Option<Uuid>,
-    /// The cloud has it.
+    /// The cloud has it, or there is none to have it.
     pub synced: bool,
 }
 

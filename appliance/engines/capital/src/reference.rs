@@ -1,7 +1,7 @@
 //! Reference data the cloud owns, as a branch sees and edits it: chart of accounts, exchange rates, taxes, items.
 //!
 //! An edit here is used at once and travels up as a proposal with the version it is based on; until the cloud has answered,
-//! the row is pending. A stand-alone box is its own cloud. Whoever edits an account, its postings stay possible: they hold
+//! the row is pending. A stand-alone box is its own cloud, and nothing on it is pending. Whoever edits an account, its postings stay possible: they hold
 //! it to its kind, to their currencies and to the days they lie on.
 
 use rust_decimal::Decimal;
@@ -25,7 +25,7 @@ impl Ledger {
     /// Changes an account. A kind that is not given stays.
     pub fn edit_account(&self, scope: &Scope, id: Uuid, new: NewAccount) -> Result<Account> {
         check_account(&new)?;
-        self.store.write_blocking(scope, "capital.account.edit", move |tx| {
+        let account = self.store.write_blocking(scope, "capital.account.edit", move |tx| {
             let mut account = store::account_of(tx, id)?.ok_or(LedgerError::Missing("account"))?;
             check_edit(&account, &new, &store::postings(tx, id)?)?;
             if store::account_named(tx, &new.name)?.is_some_and(|other| other.id != id) {
@@ -38,13 +38,14 @@ impl Ledger {
             account.valid_from = new.valid_from;
             store::update_account(tx, &account)?;
             store::account_of(tx, id)?.ok_or(LedgerError::Missing("account"))
-        })
+        })?;
+        Ok(self.standing(account))
     }
 
     /// Sets or takes back the last day an account may be posted to.
     pub fn close_account(&self, scope: &Scope, id: Uuid, close: Close) -> Result<Account> {
         let on = close.on.as_deref().map(|on| day("on", on)).transpose()?;
-        self.store.write_blocking(scope, "capital.account.close", move |tx| {
+        let account = self.store.write_blocking(scope, "capital.account.close", move |tx| {
             let mut account = store::account_of(tx, id)?.ok_or(LedgerError::Missing("account"))?;
             if let Some(on) = on {
                 check_close(&account, on, &store::postings(tx, id)?)?;
@@ -52,7 +53,8 @@ impl Ledger {
             account.valid_to = on.map(|on| on.to_string());
             store::update_account(tx, &account)?;
             store::account_of(tx, id)?.ok_or(LedgerError::Missing("account"))
-        })
+        })?;
+        Ok(self.standing(account))
     }
 
     /// Sets what one unit of a currency is worth in base currency from a date on. Entries that are posted keep the rate
@@ -65,29 +67,30 @@ impl Ledger {
         if new.rate <= Decimal::ZERO || !model::has_28_digits(new.rate) {
             return Err(LedgerError::field("rate", "a rate is greater than zero and has at most 28 digits"));
         }
-        self.store.write_blocking(scope, "capital.rate.set", move |tx| {
+        let rate = self.store.write_blocking(scope, "capital.rate.set", move |tx| {
             if store::base_currency(tx)? == new.currency {
                 return Err(LedgerError::field("currency", "this is the base currency: one unit is worth one unit"));
             }
             store::put_rate(tx, &new.currency, date, new.rate)?;
             let set = |rate: &FxRate| rate.currency == new.currency && rate.date == new.date;
             store::all_rates(tx)?.into_iter().find(set).ok_or(LedgerError::Missing("rate"))
-        })
+        })?;
+        Ok(self.standing(rate))
     }
 
     /// Every exchange rate, newest first.
     pub fn rates(&self, scope: &Scope) -> Result<Vec<FxRate>> {
-        self.store.read_blocking(scope, store::all_rates)
+        Ok(self.all_standing(self.store.read_blocking(scope, store::all_rates)?))
     }
 
     /// Every tax rate, by code, newest first.
     pub fn taxes(&self, scope: &Scope) -> Result<Vec<TaxRate>> {
-        self.store.read_blocking(scope, store::taxes)
+        Ok(self.all_standing(self.store.read_blocking(scope, store::taxes)?))
     }
 
     /// Every item, by number.
     pub fn items(&self, scope: &Scope) -> Result<Vec<Item>> {
-        self.store.read_blocking(scope, store::items)
+        Ok(self.all_standing(self.store.read_blocking(scope, store::items)?))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     error::LedgerError,
     model::{self, Date, Imbalance, Kind, Leg, Posting},
     poster::{self, Poster},
-    store::{self, Balance, Filter},
+    store::{self, Balance, Filter, Owned},
 };
 
 type Result<T> = std::result::Result<T, LedgerError>;
@@ -49,13 +49,13 @@ impl Ledger {
 
     /// The chart of accounts, by name.
     pub fn accounts(&self, scope: &Scope) -> Result<Vec<Account>> {
-        self.store.read_blocking(scope, store::accounts)
+        Ok(self.all_standing(self.store.read_blocking(scope, store::accounts)?))
     }
 
     /// Adds an account to the chart. On a box that belongs to a cloud it is a proposal that is used at once.
     pub fn create_account(&self, scope: &Scope, new: NewAccount) -> Result<Account> {
         check_account(&new)?;
-        self.store.write_blocking(scope, "capital.account.create", move |tx| {
+        let account = self.store.write_blocking(scope, "capital.account.create", move |tx| {
             if let Some(known) = store::account_named(tx, &new.name)? {
                 let same = known.code == new.code
                     && known.currency == new.currency
@@ -80,7 +80,8 @@ impl Ledger {
             account.valid_from = new.valid_from;
             store::insert_account(tx, &account)?;
             Ok(account)
-        })
+        })?;
+        Ok(self.standing(account))
     }
 
     /// Posts an entry.
@@ -146,9 +147,27 @@ impl Ledger {
     }
 
     /// When the oldest transaction that waits for the cloud was made. Asked after the entries were read, so that an entry
-    /// posted in between is never called synced.
+    /// posted in between is never called synced. On a box that stands alone nothing waits.
     fn waiting(&self) -> Result<Option<Timestamp>> {
+        if !self.store.has_cloud() {
+            return Ok(None);
+        }
         Ok(self.store.oldest_waiting_blocking()?)
+    }
+
+    /// A row as it stands here: where there is no cloud, no edit waits for its answer.
+    pub(crate) fn standing<R: Owned>(&self, mut row: R) -> R {
+        *row.pending() &= self.store.has_cloud();
+        row
+    }
+
+    /// The same of many.
+    pub(crate) fn all_standing<R: Owned>(&self, mut rows: Vec<R>) -> Vec<R> {
+        let has_cloud = self.store.has_cloud();
+        for row in &mut rows {
+            *row.pending() &= has_cloud;
+        }
+        rows
     }
 }
 

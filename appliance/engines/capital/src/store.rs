@@ -92,6 +92,36 @@ fn account(row: &Row<'_>) -> Result<Account> {
     })
 }
 
+/// A row the cloud owns: after an edit here it waits for an answer.
+pub trait Owned {
+    /// Whether it waits.
+    fn pending(&mut self) -> &mut bool;
+}
+
+impl Owned for Account {
+    fn pending(&mut self) -> &mut bool {
+        &mut self.pending
+    }
+}
+
+impl Owned for FxRate {
+    fn pending(&mut self) -> &mut bool {
+        &mut self.pending
+    }
+}
+
+impl Owned for TaxRate {
+    fn pending(&mut self) -> &mut bool {
+        &mut self.pending
+    }
+}
+
+impl Owned for Item {
+    fn pending(&mut self) -> &mut bool {
+        &mut self.pending
+    }
+}
+
 /// Adds an account.
 pub fn insert_account(db: &Connection, account: &Account) -> Result<()> {
     db.prepare_cached(

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use sent_capital::{Ledger, LedgerError, TABLES, import::Options};
+use sent_capital::{Ledger, LedgerError, TABLES, import::Options, store::Filter};
 use sent_contract::{
     Decimal, Uuid,
     capital::{Account, NewAccount, NewEntry, NewLine},
@@ -47,7 +47,15 @@ fn entry(id: u128, date: &str, description: &str, lines: &[(&str, &str, &str)]) 
 }
 
 impl Office {
+    /// Of a box that belongs to a cloud.
     fn open() -> Self {
+        let office = Self::alone();
+        test::join_cloud(&office.store).expect("joined");
+        office
+    }
+
+    /// Of a box that belongs to none.
+    fn alone() -> Self {
         let (folder, store, scope) = test::store(TABLES).expect("a store");
         let ledger = Ledger::new(store.clone());
         Self { _folder: folder, store, ledger, scope, version: 0 }
@@ -155,6 +163,30 @@ async fn an_edit_waits_for_the_clouds_answer() {
     office.down("accounts", key, Some(row("Assets:Bank"))).await;
     let answered = read(&office);
     assert_eq!((answered.name.as_str(), answered.valid_to, answered.pending), ("Assets:Bank", None, false));
+}
+
+#[test]
+fn without_a_cloud_nothing_waits() {
+    let office = Office::alone();
+    let Office { ledger, scope, .. } = &office;
+    let (bank, _) = (office.account("Assets:Bank"), office.account("Assets:Cash"));
+    assert!(!bank.pending);
+    assert!(!ledger.edit_account(scope, bank.id, named("Assets:Giro")).expect("edited").pending);
+    let rate = NewFxRate { currency: "USD".into(), date: "2026-01-01".into(), rate: d("0.92") };
+    assert!(!ledger.set_rate(scope, rate).expect("a rate").pending);
+    let cash = entry(1, "2026-03-31", "x", &[("Assets:Cash", "1", "EUR"), ("Assets:Giro", "-1", "EUR")]);
+    assert!(ledger.post(scope, cash).expect("posted").synced);
+    let read = || {
+        let accounts = ledger.accounts(scope).expect("accounts").into_iter().map(|a| a.pending);
+        let rates = ledger.rates(scope).expect("rates").into_iter().map(|r| r.pending);
+        let entries =
+            ledger.entries(scope, &Filter::default(), 10).expect("a page").items.into_iter().map(|e| !e.synced);
+        accounts.chain(rates).chain(entries).collect::<Vec<_>>()
+    };
+    assert_eq!(read(), [false; 4]);
+    // It joins one: what it has made by itself is still to be heard there.
+    test::join_cloud(&office.store).expect("joined");
+    assert_eq!(read(), [true; 4]);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn an_entry_goes_in_and_comes_out() {
     for name in ["Assets:Bank", "Expenses:Rent"] {
         let (status, account) =
             call(&router, Method::POST, "/api/capital/accounts", json!({ "name": name }).to_string()).await;
-        assert_eq!((status, account["pending"].as_bool()), (StatusCode::OK, Some(true)));
+        assert_eq!((status, account["pending"].as_bool()), (StatusCode::OK, Some(false)));
     }
     let id = "0199a1f2-7c3e-7b61-9d52-0f6b8a1c2d3e";
     let entry = json!({ "id": id, "date": "2026-03-31", "description": "Rent", "lines": [

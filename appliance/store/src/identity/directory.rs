@@ -101,8 +101,10 @@ impl Store {
                 )
             })
             .await?;
+        let has_cloud = self.has_cloud();
         for (user, seen) in users.iter_mut().zip(seen) {
             user.last_login = seen;
+            user.pending &= has_cloud;
         }
         Ok(users)
     }
@@ -120,7 +122,7 @@ impl Store {
         secrets::check_password_rules(&new.password)?;
         let hash = secrets::hash_password(&new.password)?;
         let id = sent_core::id::new(&**self.clock());
-        self.write_blocking(scope, "user.create", move |tx| -> Result<User, Problem> {
+        let mut user = self.write_blocking(scope, "user.create", move |tx| -> Result<User, Problem> {
             known_role(tx, new.role)?;
             if find_user(tx, &new.email)?.is_some() {
                 return Err(Problem::field("email", "somebody has this address already"));
@@ -144,7 +146,9 @@ impl Store {
                 other => other?,
             };
             one(tx, id)
-        })
+        })?;
+        user.pending &= self.has_cloud();
+        Ok(user)
     }
 
     /// Changes a user; absent fields stay. Locking or a new password ends the user's sessions.
@@ -164,7 +168,7 @@ impl Store {
         };
         let ends_sessions = hash.is_some() || patch.disabled == Some(true);
         let me = scope.actor.id();
-        let user = self
+        let mut user = self
             .write(scope, "user.change", move |tx| -> Result<User, Problem> {
                 let before = one(tx, id)?;
                 if me == Some(id) && (patch.disabled == Some(true) || patch.role.is_some_and(|r| r != before.role.id)) {
@@ -191,6 +195,7 @@ impl Store {
         if ends_sessions {
             self.end_sessions(id).await?;
         }
+        user.pending &= self.has_cloud();
         Ok(user)
     }
 }
