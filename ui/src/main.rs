@@ -14,6 +14,7 @@ mod data;
 mod format;
 mod live;
 mod pages;
+mod places;
 mod route;
 mod session;
 mod shell;

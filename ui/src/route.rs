@@ -90,39 +90,6 @@ pub enum Route {
 }
 
 impl Route {
-    /// What the bar and the window's title say.
-    pub fn title(&self, fleet: bool) -> (&'static str, &'static str) {
-        match self {
-            Route::Home if fleet => ("Fleet", "Boxes"),
-            Route::Home => ("", "Home"),
-            Route::Journal => ("Finance", "Journal"),
-            Route::NewEntry => ("Finance", "New entry"),
-            Route::Import => ("Finance", "Import"),
-            Route::Entry { .. } => ("Finance", "Entry"),
-            Route::Accounts => ("Finance", "Accounts"),
-            Route::TrialBalance => ("Finance", "Trial balance"),
-            Route::Reference => (if fleet { "Fleet" } else { "Finance" }, "Reference data"),
-            Route::Hosts => ("Monitoring", "Hosts"),
-            Route::Checks => ("Monitoring", "Checks"),
-            Route::Charts => ("Monitoring", "Charts"),
-            Route::Alerts if fleet => ("Fleet", "Alerts"),
-            Route::Alerts => ("Monitoring", "Alerts"),
-            Route::Rules => ("Monitoring", "Rules"),
-            Route::Sync => ("Box", "Sync"),
-            Route::Boxes => ("Fleet", "Boxes"),
-            Route::Machine { .. } => ("Fleet", "Box"),
-            Route::Customers => ("Fleet", "Customers"),
-            Route::Entries => ("Fleet", "Entries"),
-            Route::Proposals => ("Fleet", "Proposals"),
-            Route::Quarantine => (if fleet { "Fleet" } else { "Box" }, "Quarantine"),
-            Route::Audit => (if fleet { "Fleet" } else { "Box" }, "Audit"),
-            Route::Users => (if fleet { "Fleet" } else { "Box" }, "Users"),
-            Route::Account => ("", "My account"),
-            Route::Settings => (if fleet { "Fleet" } else { "Box" }, "Settings"),
-            Route::Missing => ("", "Not found"),
-        }
-    }
-
     /// The rail's entry that is lit on this page.
     pub fn place(&self, fleet: bool) -> Route {
         match self {

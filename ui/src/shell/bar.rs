@@ -5,6 +5,7 @@ use crate::{
     components::{Ago, Dot, Icon, Menu, Tone},
     data::use_resource,
     format,
+    places::trail,
     route::Route,
     session::use_session,
     theme::Theme,
@@ -28,14 +29,18 @@ pub struct BarProps {
 #[component]
 pub fn Bar(props: &BarProps) -> Html {
     let session = use_session();
-    let (room, title) = props.route.title(session.fleet());
+    let trail = trail(&props.route, session.fleet());
+    let slash = html! { <span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span> };
     html! {
         <header class="flex h-12 shrink-0 items-center gap-3 border-b border-line bg-panel px-3 md:px-[18px]">
             <h1 class="flex shrink-0 items-center gap-1.5 font-semibold">
-                if !room.is_empty() {
-                    <span class="hidden md:inline">{ room }</span><span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span>
+                if !trail.group.is_empty() {
+                    <span class="hidden text-ink-2 lg:inline">{ trail.group }</span><span class="hidden lg:inline">{ slash.clone() }</span>
                 }
-                { title }
+                if let Some(place) = trail.place {
+                    <Link<Route> to={place.route.clone()} classes="hidden text-ink-2 hover:text-accent hover:underline md:inline">{ place.name }</Link<Route>>{ slash }
+                }
+                { trail.title }
             </h1>
             <button type="button" onclick={props.open_palette.reform(|_: MouseEvent| ())} aria-label="Search or do something"
                 class="ml-auto flex shrink-0 items-center justify-between rounded-md border border-line bg-bg px-[9px] py-[5px] text-ink-3 hover:border-ink-3 md:w-[280px]">

@@ -1,7 +1,6 @@
 //! The sheet of keys: what the keyboard does on every page, and where `g` goes.
 
-use super::rail::places;
-use crate::components::Dialog;
+use crate::{components::Dialog, places::places};
 use yew::prelude::*;
 
 /// Properties of [`Help`].

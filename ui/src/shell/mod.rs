@@ -8,6 +8,7 @@ mod rail;
 use crate::{
     components::{use_flag, use_toast},
     live::{self, News},
+    places::{places, trail},
     route::Route,
     session::use_session,
 };
@@ -38,7 +39,7 @@ pub fn Shell(props: &ShellProps) -> Html {
     };
     use_page_keys(session.fleet(), toggle.clone(), open_help.clone());
     {
-        let (_, title) = route.title(session.fleet());
+        let title = trail(&route, session.fleet()).title;
         use_effect_with((title, session.me.organization.name.clone()), |(title, organization)| {
             if let Some(document) = web_sys::window().and_then(|window| window.document()) {
                 document.set_title(&format!("{title} · {organization} · SENT"));
@@ -93,7 +94,7 @@ fn use_page_keys(fleet: bool, palette: Callback<()>, help: Callback<()>) {
         let key = event.key();
         if went
             && let (Some(navigator), Some(place)) =
-                (&navigator, rail::places(fleet).find(|place| key.chars().eq(std::iter::once(place.key))))
+                (&navigator, places(fleet).find(|place| key.chars().eq(std::iter::once(place.key))))
         {
             navigator.push(&place.route);
             return true;

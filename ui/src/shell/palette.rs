@@ -1,11 +1,11 @@
 //! The command palette: every page, the actions, and what can be found by name, from the keyboard.
 
-use super::rail::places;
 use crate::{
     api::{self, Done, List, escape},
     components::{Icon, status::sentence, use_toast},
     data::{Resource, use_resource, use_settled},
     format,
+    places::{places, trail},
     route::Route,
     session::use_session,
     theme::Theme,
@@ -77,11 +77,18 @@ pub fn Palette(props: &PaletteProps) -> Html {
     {
         let (node, input) = (node.clone(), input.clone());
         use_effect_with((), move |()| {
-            if let Some(dialog) = node.cast::<HtmlDialogElement>() {
+            let dialog = node.cast::<HtmlDialogElement>();
+            if let Some(dialog) = &dialog {
                 let _ = dialog.show_modal();
             }
             if let Some(input) = input.cast::<HtmlInputElement>() {
                 let _ = input.focus();
+            }
+            // Closing gives the keyboard back to what had it.
+            move || {
+                if let Some(dialog) = dialog {
+                    dialog.close();
+                }
             }
         });
     }
@@ -239,15 +246,15 @@ fn fixed(fleet: bool) -> Vec<Item> {
             item("Pages", place.icon, place.name, format!("G {}", place.key.to_uppercase()), go(place.route.clone()))
         })
         .collect();
-    let page = |icon, name, route| item("Pages", icon, name, "", go(route));
+    let page = |icon, route| item("Pages", icon, trail(&route, fleet).title, "", go(route));
     let deed = |icon, name, deed| item("Actions", icon, name, "", deed);
     if !fleet {
-        items.push(page("pulse", "Charts", Route::Charts));
-        items.push(page("pulse", "Checks", Route::Checks));
-        items.push(page("bell", "Alert rules", Route::Rules));
-        items.push(page("quarantine", "Quarantine", Route::Quarantine));
+        items.push(page("pulse", Route::Charts));
+        items.push(page("pulse", Route::Checks));
+        items.push(page("bell", Route::Rules));
+        items.push(page("quarantine", Route::Quarantine));
     }
-    items.push(page("key", "My account", Route::Account));
+    items.push(page("key", Route::Account));
     if !fleet {
         items.push(deed("plus", "New journal entry", go(Route::NewEntry)));
         items.push(deed("journal", "Import entries from CSV", go(Route::Import)));

@@ -3,6 +3,7 @@
 use crate::{
     components::{Dialog, Icon},
     data::use_resource,
+    places::{groups, places},
     route::Route,
     session::use_session,
 };
@@ -10,82 +11,8 @@ use sent_contract::{fleet::BoxCounts, fleet::Quarantined, pulse::Alert};
 use yew::prelude::*;
 use yew_router::prelude::*;
 
-/// A page of the rail.
-pub struct Place {
-    /// Where it is.
-    pub route: Route,
-    /// Its picture.
-    pub icon: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// `g` and then this goes there.
-    pub key: char,
-}
-
-const fn place(route: Route, icon: &'static str, name: &'static str, key: char) -> Place {
-    Place { route, icon, name, key }
-}
-
-const BOX: [(&str, &[Place]); 4] = [
-    ("", &[place(Route::Home, "home", "Home", 'h')]),
-    (
-        "Business",
-        &[
-            place(Route::Journal, "journal", "Journal", 'j'),
-            place(Route::Accounts, "accounts", "Accounts", 'a'),
-            place(Route::TrialBalance, "balance", "Trial balance", 't'),
-            place(Route::Reference, "reference", "Reference data", 'r'),
-        ],
-    ),
-    (
-        "Security & infrastructure",
-        &[place(Route::Hosts, "pulse", "Monitoring", 'm'), place(Route::Alerts, "bell", "Alerts", 'l')],
-    ),
-    (
-        "Box",
-        &[
-            place(Route::Sync, "sync", "Sync", 's'),
-            place(Route::Audit, "audit", "Audit", 'd'),
-            place(Route::Users, "users", "Users", 'u'),
-            place(Route::Settings, "settings", "Settings", ','),
-        ],
-    ),
-];
-
-const FLEET: [(&str, &[Place]); 2] = [
-    (
-        "",
-        &[
-            place(Route::Boxes, "box", "Boxes", 'b'),
-            place(Route::Customers, "customers", "Customers", 'c'),
-            place(Route::Reference, "reference", "Reference data", 'r'),
-            place(Route::Alerts, "bell", "Alerts", 'l'),
-            place(Route::Entries, "journal", "Entries", 'e'),
-            place(Route::Proposals, "proposal", "Proposals", 'p'),
-            place(Route::Quarantine, "quarantine", "Quarantine", 'q'),
-        ],
-    ),
-    (
-        "Fleet",
-        &[
-            place(Route::Audit, "audit", "Audit", 'd'),
-            place(Route::Users, "users", "Users", 'u'),
-            place(Route::Settings, "settings", "Settings", ','),
-        ],
-    ),
-];
-
 const BOX_FIRST: [Route; 4] = [Route::Home, Route::Journal, Route::Hosts, Route::Alerts];
 const FLEET_FIRST: [Route; 4] = [Route::Boxes, Route::Customers, Route::Alerts, Route::Quarantine];
-
-fn groups(fleet: bool) -> &'static [(&'static str, &'static [Place])] {
-    if fleet { &FLEET } else { &BOX }
-}
-
-/// Every page of this face.
-pub fn places(fleet: bool) -> impl Iterator<Item = &'static Place> {
-    groups(fleet).iter().flat_map(|(_, places)| places.iter())
-}
 
 #[component]
 fn Places() -> Html {
@@ -228,21 +155,5 @@ pub fn BottomBar() -> Html {
                 <Dialog title="All pages" on_close={close}><div class="text-[15px]"><Places /></div></Dialog>
             }
         </nav>
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_page_has_a_key_of_its_own() {
-        for fleet in [false, true] {
-            let mut keys: Vec<char> = places(fleet).map(|place| place.key).collect();
-            let all = keys.len();
-            keys.sort_unstable();
-            keys.dedup();
-            assert_eq!(keys.len(), all);
-        }
     }
 }
