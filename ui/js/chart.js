@@ -15,15 +15,13 @@ new MutationObserver(() => charts.forEach((chart) => chart.plot.redraw(false))).
 const column = (values) => Array.from(values, (value) => (Number.isNaN(value) ? null : value));
 
 const table = (times, values) =>
-  times.length === 0
-    ? [[], []]
-    : times.length === 1
-      ? [Array.from(times[0]), column(values[0])]
-      : uPlot.join(
-          times.map((at, i) => [Array.from(at), column(values[i])]),
-          // 2: a gap swallows the times beside it that only other series have.
-          times.map(() => [0, 2]),
-        );
+  times.length === 1
+    ? [Array.from(times[0]), column(values[0])]
+    : uPlot.join(
+        times.map((at, i) => [Array.from(at), column(values[i])]),
+        // 2: a gap swallows the times beside it that only other series have.
+        times.map(() => [0, 2]),
+      );
 
 const two = (number) => String(number).padStart(2, "0");
 const day = (date) => date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
@@ -154,7 +152,8 @@ export class Chart {
   show(times, values, lines, from, to) {
     this.lines = lines;
     this.range = from < to ? [from, to] : null;
-    this.plot.setData(table(times, values), true);
+    const points = times.some((at) => at.length > 0);
+    this.plot.setData(points ? table(times, values) : this.plot.series.map(() => []), true);
   }
 
   free() {

@@ -1,5 +1,6 @@
 //! Curves over time, drawn by uPlot on a canvas: drag to zoom, double click to go back, one cursor for all charts of a
-//! page, gaps as gaps, thresholds as dashed lines. Four series at most; more is a table.
+//! page, gaps as gaps, thresholds as dashed lines. Four series at most; more is a table. A time without points is drawn all the
+//! same, so that one can go on from there.
 
 use crate::format;
 use js_sys::{Array, Float64Array};
@@ -138,7 +139,16 @@ pub fn Chart(props: &ChartProps) -> Html {
         })
     };
     let label = format!("{}: arrows move, plus and minus zoom, 0 goes back", props.labels.join(", "));
-    html! { <div ref={node} class="chart" role="group" tabindex="0" aria-label={label} {onkeydown} /> }
+    // Before the first answer there is no curve at all.
+    let empty = !props.curves.is_empty() && props.curves.iter().all(|curve| curve.at.is_empty());
+    html! {
+        <div class="relative">
+            <div ref={node} class="chart" role="group" tabindex="0" aria-label={label} {onkeydown} />
+            if empty {
+                <p class="pointer-events-none absolute inset-x-0 top-14 text-center text-ink-3" role="status">{ "No points in this time" }</p>
+            }
+        </div>
+    }
 }
 
 /// What a key makes of the range: a quarter to the side, twice as near or as far, back to what rolls.

@@ -370,9 +370,6 @@ fn Group(props: &GroupProps) -> Html {
         .map(|rule| (rule.raise, rule.severity.clone().into()))
         .collect();
     let labels = told_apart(&props.series);
-    if curves.iter().all(|curve| curve.at.is_empty()) {
-        return html! { <Card {title}><Empty title="No points in this time" text="Choose a longer range, or another series." /></Card> };
-    }
     html! {
         <Card {title} aside={html! { <span class="hidden md:inline">{ "drag to zoom, double click to go back" }</span> }}>
             <Chart {curves} {labels} unit={unit} step={props.answer.step} from={props.from} to={props.to} {thresholds} on_zoom={props.zoom.clone()} />
