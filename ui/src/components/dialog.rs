@@ -37,12 +37,17 @@ pub fn Dialog(props: &DialogProps) -> Html {
                 .and_then(|window| window.document())
                 .and_then(|document| document.active_element())
                 .and_then(|element| element.dyn_into::<HtmlElement>().ok());
-            if let Some(dialog) = node.cast::<HtmlDialogElement>() {
+            let dialog = node.cast::<HtmlDialogElement>();
+            if let Some(dialog) = &dialog {
                 // It fails only where the element is open already, which is what is wanted.
                 let _ = dialog.show_modal();
-                focus_first(&dialog);
+                focus_first(dialog);
             }
             move || {
+                // While it is open nothing behind it takes the keyboard.
+                if let Some(dialog) = dialog {
+                    dialog.close();
+                }
                 if let Some(before) = before {
                     let _ = before.focus();
                 }

@@ -1,5 +1,5 @@
 //! A panel that hangs below its button. The arrows open it and go through it, Esc or a press beside it closes it and gives
-//! the keyboard back to the button.
+//! the keyboard back to the button; it closes as well when the keyboard goes on.
 
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
@@ -81,8 +81,20 @@ pub fn Menu(props: &MenuProps) -> Html {
             }
         })
     };
+    let on_leave = {
+        let open = open.clone();
+        Callback::from(move |event: FocusEvent| {
+            let within = event.current_target().and_then(|menu| menu.dyn_into::<web_sys::Node>().ok());
+            let next = event.related_target().and_then(|next| next.dyn_into::<web_sys::Node>().ok());
+            if let (Some(menu), Some(next)) = (within, next)
+                && !menu.contains(Some(&next))
+            {
+                open.set(false);
+            }
+        })
+    };
     html! {
-        <div class="relative shrink-0" onkeydown={on_key}>
+        <div class="relative shrink-0" onkeydown={on_key} onfocusout={on_leave}>
             <button ref={button} type="button" aria-haspopup="true" aria-expanded={open.to_string()} aria-label={props.label.clone()}
                 title={props.label.clone()} onclick={set(!*open)} class={props.class.clone()}>{ props.button.clone() }</button>
             if *open {

@@ -508,8 +508,9 @@ fn use_keys(on: bool, list: Keyed<'_>, select: Callback<usize>, open: Callback<u
         let (cursor, node) = (cursor.clone(), node.clone());
         move |event: &KeyboardEvent| {
             let go = |to: usize| {
-                cursor.set(Some(to));
                 if let Some(element) = node.cast::<HtmlElement>() {
+                    // The keyboard goes along, so that Enter opens the row and does not press the button it came from.
+                    let _ = element.focus();
                     let (row, size) = (to as f64 * height, f64::from(element.client_height()));
                     let top = f64::from(element.scroll_top());
                     if row < top {
@@ -518,6 +519,8 @@ fn use_keys(on: bool, list: Keyed<'_>, select: Callback<usize>, open: Callback<u
                         element.set_scroll_top((row + 3.0 * height - size) as i32);
                     }
                 }
+                // After the focus, which begins at the first row in sight.
+                cursor.set(Some(to));
             };
             let at = cursor.filter(|at| *at < count);
             match (event.key().as_str(), at) {

@@ -21,16 +21,21 @@ impl Row for FleetEntry {
 fn columns() -> Vec<Column<FleetEntry>> {
     vec![
         Column::new("Number", |entry: &FleetEntry| entry.number.clone()).class("font-mono text-sm").at(Slot::Meta),
-        Column::new("Box", |entry: &FleetEntry| entry.box_ref.name.clone())
-            .cell(|entry| html! { <Link<Route> to={Route::Machine { id: entry.box_ref.id.to_string() }} classes="font-medium hover:underline">{ &entry.box_ref.name }</Link<Route>> })
-            .at(Slot::Detail),
+        Column::new("Box", |entry: &FleetEntry| entry.box_ref.name.clone()).class("font-medium").at(Slot::Detail),
         Column::new("Customer", |entry: &FleetEntry| entry.organization.name.clone()),
-        Column::new("Date", |entry: &FleetEntry| entry.date.clone()).cell(|entry| html! { { format::plain_date(&entry.date) } }),
+        Column::new("Date", |entry: &FleetEntry| entry.date.clone())
+            .cell(|entry| html! { { format::plain_date(&entry.date) } }),
         Column::new("Description", |entry: &FleetEntry| entry.description.clone()).fill().at(Slot::Title),
-        Column::new("Posted", |entry: &FleetEntry| format::iso(entry.posted_at)).cell(|entry| html! { <Ago at={entry.posted_at} /> }).class("text-ink-3"),
-        Column::new("Here after", |entry: &FleetEntry| ((entry.received_at - entry.posted_at) as f64 / 1e6).to_string())
-            .num()
-            .cell(|entry| html! { { format::measure((entry.received_at - entry.posted_at).max(0) as f64 / 1e6, "seconds") } }),
+        Column::new("Posted", |entry: &FleetEntry| format::iso(entry.posted_at))
+            .cell(|entry| html! { <Ago at={entry.posted_at} /> })
+            .class("text-ink-3"),
+        Column::new("Here after", |entry: &FleetEntry| {
+            ((entry.received_at - entry.posted_at) as f64 / 1e6).to_string()
+        })
+        .num()
+        .cell(
+            |entry| html! { { format::measure((entry.received_at - entry.posted_at).max(0) as f64 / 1e6, "seconds") } },
+        ),
         Column::new("Amount", |entry: &FleetEntry| amounts(&entry.debits)).num().at(Slot::Value),
     ]
 }
@@ -38,11 +43,18 @@ fn columns() -> Vec<Column<FleetEntry>> {
 /// The page.
 #[component]
 pub fn Entries() -> Html {
+    let navigator = use_navigator();
     let (query, set) = use_query();
     let path =
         with_query("/api/fleet/entries", &["organization", "box", "q"].map(|name| (name, query.get(name).to_owned())));
     let pages = use_pages::<FleetEntry>(path, &["fleet.entries"]);
     let columns = use_memo((), |()| columns());
+    // A row leads to its box; the list is one stop of the keyboard.
+    let on_open = use_callback((), move |entry: FleetEntry, ()| {
+        if let Some(navigator) = &navigator {
+            navigator.push(&Route::Machine { id: entry.box_ref.id.to_string() });
+        }
+    });
     let first = pages.rows.as_ref().and_then(|rows| rows.first().cloned());
     let chip = |name: &'static str, label: Option<String>| {
         let set = set.clone();
@@ -63,7 +75,7 @@ pub fn Entries() -> Html {
                 { chip("box", first.as_ref().map(|entry| entry.box_ref.name.clone())) }
             </Toolbar>
             { paged(&pages, |rows| html! {
-                <DataTable<FleetEntry> {rows} {columns} name="Entries" on_more={pages.more.clone()} every={pages.every.clone()} total={pages.total} {empty} />
+                <DataTable<FleetEntry> {rows} {columns} name="Entries" {on_open} on_more={pages.more.clone()} every={pages.every.clone()} total={pages.total} {empty} />
             }) }
         </>
     }

@@ -11,13 +11,15 @@ use crate::{
     },
     data::{use_query, use_resource},
     format,
+    route::Route,
     session::use_session,
     words,
 };
 use sent_contract::fleet::{BoxDetail, Command, EpochRow};
 use serde_json::Value;
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 use yew::prelude::*;
+use yew_router::prelude::*;
 
 /// Properties of [`Machine`].
 #[derive(Properties, PartialEq)]
@@ -32,6 +34,9 @@ enum Open {
     Desired,
     Revoke,
 }
+
+/// A link with one filter.
+type Filtered = Link<Route, BTreeMap<&'static str, String>>;
 
 /// The page.
 #[component]
@@ -71,7 +76,7 @@ fn Full(props: &FullProps) -> Html {
                         <h2 class="text-lg font-semibold">{ &row.name }</h2>
                         <p class="text-ink-3">
                             { &row.branch.name }{ " · " }
-                            <a class="hover:underline" href={format!("/boxes?organization={}", row.organization.id)}>{ &row.organization.name }</a>
+                            <Filtered classes="hover:underline" to={Route::Boxes} query={BTreeMap::from([("organization", row.organization.id.to_string())])}>{ &row.organization.name }</Filtered>
                             { for row.tags.iter().map(|tag| html! { <>{ " " }<Tag>{ tag }</Tag></> }) }
                         </p>
                         <p class="mt-1.5 text-[14px] font-medium"><StatusLine status={row.status.clone()} since=true whole=true /></p>
