@@ -4,9 +4,9 @@ use super::monitoring::Tabs;
 use crate::{
     api::{self, List, with_query},
     components::{
-        Ago, Button, Card, Column, DataTable, Dialog, Empty, Field, FormDialog, Icon, Input, Kind, Pick, Refusal, Row,
-        Since, Slot, StateChips, Tag, Tone, Toolbar, Until, form::options, list::state_of, listed, status::sentence,
-        use_form, use_opened, use_rows, use_sending,
+        Ago, Button, Card, Column, Confirm, DataTable, Dialog, Empty, Field, FormDialog, Icon, Input, Kind, Pick,
+        Refusal, Row, Since, Slot, StateChips, Tag, Tone, Toolbar, Until, form::options, list::state_of, listed,
+        status::sentence, use_flag, use_form, use_opened, use_rows, use_sending,
     },
     data::{use_query, use_resource},
     format,
@@ -162,9 +162,11 @@ struct SilencedProps {
 fn Silenced(props: &SilencedProps) -> Html {
     let silence = &props.silence;
     let sending = use_sending(&Callback::noop(), &props.reload);
+    let (ending, ask, keep) = use_flag();
     let end = {
-        let (sending, id) = (sending.clone(), silence.id);
-        Callback::from(move |_: MouseEvent| {
+        let (sending, id, keep) = (sending.clone(), silence.id, keep.clone());
+        Callback::from(move |()| {
+            keep.emit(());
             sending.act(Method::DELETE, format!("/api/pulse/silences/{id}"), "Silence ended");
         })
     };
@@ -174,7 +176,12 @@ fn Silenced(props: &SilencedProps) -> Html {
             <span class="min-w-0 flex-1 truncate"><b class="font-medium">{ props.rule.clone().unwrap_or_else(|| "All rules".to_owned()) }</b>{ " " }{ labels.join(", ") }<span class="text-ink-3">{ " · " }{ &silence.reason }</span></span>
             <span class="text-sm text-ink-3">{ "ends " }<Until at={silence.until} /></span>
             if let Some(error) = &sending.error { <span role="alert" class="text-sm text-bad-ink">{ sentence(&error.to_string()) }</span> }
-            if props.may { <Button kind={Kind::Ghost} class="px-1.5" busy={sending.busy} label="End this silence" onclick={end}><Icon name="close" /></Button> }
+            if props.may { <Button kind={Kind::Ghost} class="px-1.5" busy={sending.busy} label="End this silence…" onclick={ask.reform(|_: MouseEvent| ())}><Icon name="close" /></Button> }
+            if ending {
+                <Confirm title="End the silence" verb="End it" on_confirm={end} on_close={keep}>
+                    { "What it covers is told again from now on. Its reason and its end are lost: " }<b class="font-medium text-ink">{ &silence.reason }</b>
+                </Confirm>
+            }
         </li>
     }
 }
