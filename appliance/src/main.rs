@@ -133,7 +133,11 @@ mod tests {
     use std::path::Path;
 
     use clap::CommandFactory as _;
-    use sent_core::{live::Hub, reference, route::Routes};
+    use sent_core::{
+        live::Hub,
+        reference,
+        route::{self, Routes},
+    };
 
     use super::*;
     use crate::{desired::Knobs, settings::Settings};
@@ -164,7 +168,10 @@ mod tests {
         }
         let about = "Made from the program. A route without a right is not possible; a change by cookie also needs `x-sent-csrf`. \
                      `GET /connection/websocket` (live events) and the pages stand beside these.";
-        let made = reference::routes_page("HTTP routes of a box", about, gateway::routes(all).list());
+        let routes = gateway::routes(all);
+        let made = reference::routes_page("HTTP routes of a box", about, routes.list());
         assert_eq!(reference::stale(&page("routes.md"), &made), None);
+        let told = sent_contract::rights::names(sent_contract::rights::BOX);
+        assert_eq!(route::rights(routes.list()), told, "ui/contract/src/rights.rs says what each is for");
     }
 }

@@ -1,6 +1,6 @@
 //! Who is logged in, for every component that needs to know.
 
-use sent_contract::identity::Me;
+use sent_contract::{identity::Me, rights::covers};
 use std::rc::Rc;
 use yew::prelude::*;
 
@@ -29,28 +29,8 @@ impl Session {
     }
 }
 
-fn covers(pattern: &str, right: &str) -> bool {
-    pattern == "*"
-        || pattern == right
-        || pattern.strip_suffix('*').is_some_and(|start| start.ends_with('.') && right.starts_with(start))
-}
-
 /// The session. Only components below [`crate::app::App`]'s login call it.
 #[hook]
 pub fn use_session() -> Session {
     use_context().expect("every page stands below the session's provider")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::covers;
-
-    #[test]
-    fn patterns_cover_whole_segments() {
-        assert!(covers("*", "capital.entry.post"));
-        assert!(covers("capital.*", "capital.entry.post"));
-        assert!(covers("user.write", "user.write"));
-        assert!(!covers("capital.*", "capitalism.entry.post"));
-        assert!(!covers("user.read", "user.write"));
-    }
 }

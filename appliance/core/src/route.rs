@@ -4,6 +4,8 @@
 //! session into a [`Scope`](crate::Scope) and checks the right before the handler runs; [`Routes::list`] is the real list that
 //! tests walk.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Extension, Router,
     extract::Request,
@@ -142,6 +144,15 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub fn into_router(self) -> Router<S> {
         self.router
     }
+}
+
+/// The rights that these routes ask for, each once, in order of its name.
+pub fn rights(routes: &[Route]) -> Vec<&'static str> {
+    let asked = routes.iter().filter_map(|route| match route.access {
+        Access::Right(right) => Some(right),
+        Access::Public | Access::Session => None,
+    });
+    asked.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A body of at most so many bytes has arrived with its head, or will be drained by the server.

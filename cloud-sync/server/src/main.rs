@@ -202,7 +202,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use clap::CommandFactory as _;
-    use sent_core::reference;
+    use sent_core::{reference, route};
 
     use super::*;
 
@@ -220,7 +220,10 @@ mod tests {
     fn the_page_of_routes_has_every_route() {
         let about = "Made from the program. The console's port; what boxes say on the wire's port is in `docs/design/0003-wire.md`. \
                      `GET /connection/websocket` (live events), `GET /health` and the pages stand beside these.";
-        let made = reference::routes_page("HTTP routes of the cloud's console", about, console::routes().list());
+        let routes = console::routes();
+        let made = reference::routes_page("HTTP routes of the cloud's console", about, routes.list());
         assert_eq!(reference::stale(&page("cloud-routes.md"), &made), None);
+        let told = sent_contract::rights::names(sent_contract::rights::CONSOLE);
+        assert_eq!(route::rights(routes.list()), told, "ui/contract/src/rights.rs says what each is for");
     }
 }

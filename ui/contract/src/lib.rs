@@ -11,6 +11,7 @@ pub mod home;
 pub mod identity;
 pub mod pulse;
 pub mod reference;
+pub mod rights;
 pub mod sync;
 
 pub use rust_decimal::Decimal;
