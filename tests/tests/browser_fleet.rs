@@ -56,17 +56,32 @@ async fn browser_fleet() -> Result<()> {
     browser.reads(&["Harbour Street", "Northwind"]).await?;
     browser.pictures("fleet-box").await?;
 
-    // A role of the fleet's own, from the keyboard.
+    // A role of the fleet's own, from the keyboard: made, and removed after a question that says what is lost.
     browser.go(&format!("{console}/users?show=roles")).await?;
     browser.reads(&["Operator"]).await?;
     browser.keys("c").await?;
     browser.find("dialog[open] input[name=name]").await?.send_keys("auditor").await?;
     browser.press(Key::Tab).await?;
-    browser.keys("audit.read").await?;
-    browser.press(Key::Tab).await?;
+    // Past everything and all of the fleet, to its first right.
+    for _ in 0..2 {
+        browser.press(Key::Down).await?;
+    }
+    browser.keys(" ").await?;
+    browser.pictures("fleet-role").await?;
+    browser.press(Key::Enter).await?;
+    browser.reads(&["Role auditor made", "Auditor", "fleet.box.read"]).await?;
+    browser.keys("/").await?;
+    browser.keys("auditor").await?;
+    browser.reads(&["1 shown"]).await?;
+    browser.press(Key::Escape).await?;
+    browser.keys("j").await?;
+    browser.press(Key::Enter).await?;
+    browser.find("dialog[open] footer button").await?.send_keys(&String::from(char::from(Key::Enter))).await?;
+    browser.reads(&["Remove the role Auditor", "1 right"]).await?;
+    browser.pictures("fleet-role-removed").await?;
     browser.press(Key::Tab).await?;
     browser.press(Key::Enter).await?;
-    browser.reads(&["Role auditor made", "Auditor"]).await?;
+    browser.reads(&["Role removed"]).await?;
 
     // Live: what is posted on the box is seen here without a reload.
     browser.go(&format!("{console}/entries")).await?;

@@ -1,13 +1,14 @@
-//! The chart of accounts. The cloud owns it: a new account made here is a proposal until the cloud confirms it.
+//! The chart of accounts. Where there is a cloud it owns the chart: a new account made here is a proposal until the cloud
+//! confirms it.
 
+use super::reference::{period, state, state_tag};
 use crate::{
     api::List,
     components::{
-        Button, Column, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Pick, Row, Search, Slot, Tag,
-        Tone, Toolbar, form::options, listed, status::sentence, use_flag, use_form, use_rows, use_sending,
+        Button, Column, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Pick, Row, Search, Slot, Toolbar,
+        form::options, listed, status::sentence, use_flag, use_form, use_rows, use_sending,
     },
     data::{use_query, use_resource},
-    format,
     route::Route,
     session::use_session,
 };
@@ -31,26 +32,10 @@ fn columns() -> Vec<Column<Account>> {
         Column::new("Kind", |account: &Account| sentence(&account.kind)).at(Slot::Detail),
         Column::new("Currency", |account: &Account| account.currency.clone().unwrap_or_else(|| "any".into()))
             .at(Slot::Value),
-        Column::new("Valid", |account: &Account| {
-            let day = |date: &Option<String>| date.as_deref().map(format::plain_date);
-            match (day(&account.valid_from), day(&account.valid_to)) {
-                (None, None) => "always".to_owned(),
-                (Some(from), None) => format!("from {from}"),
-                (None, Some(to)) => format!("until {to}"),
-                (Some(from), Some(to)) => format!("{from} – {to}"),
-            }
-        })
-        .class("text-ink-2"),
-        Column::new("State", |account: &Account| {
-            if account.pending { "waiting for the cloud" } else { "confirmed" }.into()
-        })
-        .cell(|account| {
-            if account.pending {
-                html! { <Tag tone={Tone::Warn}>{ "Waiting for the cloud" }</Tag> }
-            } else {
-                html! { <Tag>{ "Confirmed" }</Tag> }
-            }
-        }),
+        Column::new("Valid", |account: &Account| period(account.valid_from.as_deref(), account.valid_to.as_deref()))
+            .class("text-ink-2"),
+        Column::new("State", |account: &Account| state(account.valid_to.as_deref(), account.pending).0.to_owned())
+            .cell(|account| state_tag(account.valid_to.as_deref(), account.pending)),
     ]
 }
 

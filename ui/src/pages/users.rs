@@ -1,6 +1,9 @@
 //! People of the organisation: who they are, what their role may do, who cannot log in any more.
 
-use super::reference::roles::{self, Roles};
+use super::reference::{
+    Owner,
+    roles::{self, Roles},
+};
 use crate::{
     api::List,
     components::{
@@ -66,7 +69,7 @@ pub fn Users() -> Html {
     if fleet && query.get("show") == "roles" {
         let head =
             html! { <><Choice label="Users" value="roles" options={TABS.to_vec()} on={show} />{ search("Find") }</> };
-        return html! { <Roles at={roles::OWN} fleet=true {wanted} {head} /> };
+        return html! { <Roles at={roles::OWN} owner={Owner::Console} {wanted} {head} /> };
     }
     let tabs = html! { if fleet { <Choice label="Users" value="people" options={TABS.to_vec()} on={show} /> } };
     html! { <People {wanted} head={html! { <>{ tabs }{ search("Name or e-mail") }</> }} /> }

@@ -1,22 +1,19 @@
 //! The chart of accounts: made, renamed, closed.
 
 use super::{
-    PanelProps,
+    Owner, PanelProps,
     close::{Close, CloseButton},
+    frame::{FormProps, save, use_frame},
     non_empty, period, proposal_hint, state, state_tag, text,
 };
 use crate::{
-    api::List,
     components::{
-        Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Pick, Slot, Toolbar, form::options, listed,
-        status::sentence, use_flag, use_form, use_opened, use_rows, use_sending,
+        Column, Empty, Field, FormDialog, Input, Pick, Slot, form::options, status::sentence, use_flag, use_form,
+        use_sending,
     },
-    data::use_resource,
     session::use_session,
 };
-use gloo_net::http::Method;
 use sent_contract::capital::{Account, NewAccount};
-use std::rc::Rc;
 use yew::prelude::*;
 
 fn columns() -> Vec<Column<Account>> {
@@ -37,46 +34,18 @@ fn columns() -> Vec<Column<Account>> {
 /// The tab.
 #[component]
 pub fn Accounts(props: &PanelProps) -> Html {
-    let may = use_session().may(if props.fleet { "fleet.reference.write" } else { "capital.account.write" });
-    let path = format!("{}/accounts", props.at);
-    let list = use_resource::<List<Account>>(
-        Some(path.clone()),
-        if props.fleet { &["fleet.boxes"] } else { &["table:accounts"] },
-    );
-    let columns = use_memo((), |()| columns());
-    let rows = use_rows(&list, props.wanted.clone(), |row: &Account, wanted| {
-        row.name.to_lowercase().contains(wanted.as_str())
-            || row.code.as_deref().is_some_and(|code| code.starts_with(wanted.as_str()))
+    let console = props.owner == Owner::Console;
+    let may = use_session().may(if console { "fleet.reference.write" } else { "capital.account.write" });
+    let news = props.owner.news(&["table:accounts"]);
+    let frame = use_frame(props, format!("{}/accounts", props.at), news, columns, |row: &Account, wanted| {
+        row.name.to_lowercase().contains(wanted) || row.code.as_deref().is_some_and(|code| code.starts_with(wanted))
     });
-    let opened = use_opened::<Account>();
-    let (making, make, made) = use_flag();
-    let actions = html! { if may { <NewButton label="New account" onclick={make} /> } };
-    let empty =
-        html! { <Empty title={if props.wanted.is_empty() { "No accounts yet" } else { "No account of that name" }} /> };
-    html! {
-        <>
-            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
-            { listed(&list, 12, |_| html! { <DataTable<Account> {rows} {columns} name="Accounts" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit path={path.clone()} fleet={props.fleet} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row {
-                <Edit {path} fleet={props.fleet} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} />
-            }
-        </>
-    }
-}
-
-#[derive(Properties, PartialEq)]
-struct EditProps {
-    path: String,
-    fleet: bool,
-    #[prop_or_default]
-    row: Option<Rc<Account>>,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
+    let title = if props.wanted.is_empty() { "No accounts yet" } else { "No account of that name" };
+    frame.draw("Accounts", may.then_some("New account"), html! { <Empty {title} /> }, |form| html! { <Edit ..form /> })
 }
 
 #[component]
-fn Edit(props: &EditProps) -> Html {
+fn Edit(props: &FormProps<Account>) -> Html {
     let row = props.row.as_deref();
     let new = use_form(|| NewAccount {
         name: row.map(|row| row.name.clone()).unwrap_or_default(),
@@ -97,13 +66,8 @@ fn Edit(props: &EditProps) -> Html {
         let (new, sending, path, id) = (new.clone(), sending.clone(), props.path.clone(), row.map(|row| row.id));
         Callback::from(move |()| {
             let body = NewAccount { name: new.name.trim().to_owned(), ..(*new).clone() };
-            match id {
-                Some(id) => sending.send(Method::PUT, format!("{path}/{id}"), body, "Account changed"),
-                None => {
-                    let done = format!("{} made", body.name);
-                    sending.send(Method::POST, path.clone(), body, done);
-                }
-            }
+            let made = format!("{} made", body.name);
+            save(&sending, &path, id, body, "Account changed", made);
         })
     };
     let extra = html! { if let Some(row) = row { <CloseButton closed={row.valid_to.is_some()} onclick={close} /> } };
@@ -130,7 +94,7 @@ fn Edit(props: &EditProps) -> Html {
                 <Field label="Only this currency" hint="Empty: any" error={sending.field("currency")}><Input name="currency" value={text(new.currency.as_ref())} on={new.on(|new, text: String| new.currency = non_empty(&text.to_uppercase()))} /></Field>
                 <Field label="Valid from" error={sending.field("valid_from")}><Input name="valid_from" kind="date" value={text(new.valid_from.as_ref())} on={new.on(|new, text: String| new.valid_from = non_empty(&text))} /></Field>
             </div>
-            { proposal_hint(props.fleet) }
+            { proposal_hint(props.owner) }
         </FormDialog>
     }
 }

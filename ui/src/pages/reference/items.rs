@@ -1,26 +1,23 @@
 //! What is bought and sold.
 
 use super::{
-    PanelProps,
+    Owner, PanelProps,
     close::{Close, CloseButton},
+    frame::{FormProps, save, use_frame},
     non_empty, period, state, state_tag, text,
 };
 use crate::{
     api::List,
-    components::{
-        Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Pick, Row, Slot, Toolbar, listed, use_flag,
-        use_form, use_opened, use_rows, use_sending,
-    },
+    components::{Column, Empty, Field, FormDialog, Input, Pick, Row, Slot, use_flag, use_form, use_sending},
     data::use_resource,
     format,
     session::use_session,
 };
-use gloo_net::http::Method;
 use sent_contract::{
     Decimal,
     reference::{Item, NewItem, TaxRate},
 };
-use std::{collections::BTreeSet, rc::Rc};
+use std::collections::BTreeSet;
 use yew::prelude::*;
 
 impl Row for Item {
@@ -47,32 +44,15 @@ fn columns() -> Vec<Column<Item>> {
 /// The tab.
 #[component]
 pub fn Items(props: &PanelProps) -> Html {
-    let may = use_session().may("fleet.reference.write") && props.fleet;
-    let path = format!("{}/items", props.at);
-    let list =
-        use_resource::<List<Item>>(Some(path.clone()), if props.fleet { &["fleet.boxes"] } else { &["table:items"] });
-    let columns = use_memo((), |()| columns());
-    let rows = use_rows(&list, props.wanted.clone(), |row: &Item, wanted| {
-        row.name.to_lowercase().contains(wanted.as_str()) || row.sku.to_lowercase().starts_with(wanted.as_str())
+    let may = use_session().may("fleet.reference.write") && props.owner == Owner::Console;
+    let news = props.owner.news(&["table:items"]);
+    let frame = use_frame(props, format!("{}/items", props.at), news, columns, |row: &Item, wanted| {
+        row.name.to_lowercase().contains(wanted) || row.sku.to_lowercase().starts_with(wanted)
     });
-    let opened = use_opened::<Item>();
-    let (making, make, made) = use_flag();
-    let actions = html! { if may { <NewButton label="New item" onclick={make} /> } };
-    let text = if props.fleet {
-        "What the customer buys and sells, the same in all of its branches."
-    } else {
-        "They are kept centrally and come down to this box."
-    };
-    let empty =
-        html! { <Empty title={if props.wanted.is_empty() { "No items" } else { "No item of that name" }} {text} /> };
-    html! {
-        <>
-            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
-            { listed(&list, 10, |_| html! { <DataTable<Item> {rows} {columns} name="Items" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit at={props.at.clone()} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row { <Edit at={props.at.clone()} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} /> }
-        </>
-    }
+    let text = props.owner.kept("What the customer buys and sells, the same in all of its branches.");
+    let title = if props.wanted.is_empty() { "No items" } else { "No item of that name" };
+    let empty = html! { <Empty {title} {text} /> };
+    frame.draw("Items", may.then_some("New item"), empty, |form| html! { <Edit ..form /> })
 }
 
 #[derive(Clone, Default)]
@@ -85,17 +65,8 @@ struct Typed {
     tax: String,
 }
 
-#[derive(Properties, PartialEq)]
-struct EditProps {
-    at: AttrValue,
-    #[prop_or_default]
-    row: Option<Rc<Item>>,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
 #[component]
-fn Edit(props: &EditProps) -> Html {
+fn Edit(props: &FormProps<Item>) -> Html {
     let row = props.row.as_deref();
     let taxes = use_resource::<List<TaxRate>>(Some(format!("{}/taxes", props.at)), &[]);
     let typed = use_form(|| match row {
@@ -113,14 +84,13 @@ fn Edit(props: &EditProps) -> Html {
     let (closing, close, _) = use_flag();
     if let (true, Some(row)) = (closing, row) {
         return html! {
-            <Close name={row.name.clone()} path={format!("{}/items/{}", props.at, row.id)} on={row.valid_to.clone()}
+            <Close name={row.name.clone()} path={format!("{}/{}", props.path, row.id)} on={row.valid_to.clone()}
                 on_close={props.on_close.clone()} on_done={props.on_done.clone()} />
         };
     }
     let price: Option<Decimal> = typed.price.trim().parse().ok();
     let submit = {
-        let (typed, sending, path) = (typed.clone(), sending.clone(), format!("{}/items", props.at));
-        let id = row.map(|row| row.id);
+        let (typed, sending, path, id) = (typed.clone(), sending.clone(), props.path.clone(), row.map(|row| row.id));
         Callback::from(move |()| {
             let Some(price) = price else { return };
             let body = NewItem {
@@ -131,13 +101,8 @@ fn Edit(props: &EditProps) -> Html {
                 currency: typed.currency.trim().to_owned(),
                 tax: non_empty(&typed.tax),
             };
-            match id {
-                Some(id) => sending.send(Method::PUT, format!("{path}/{id}"), body, "Item changed"),
-                None => {
-                    let done = format!("{} made", body.name);
-                    sending.send(Method::POST, path.clone(), body, done);
-                }
-            }
+            let made = format!("{} made", body.name);
+            save(&sending, &path, id, body, "Item changed", made);
         })
     };
     let extra = html! { if let Some(row) = row { <CloseButton closed={row.valid_to.is_some()} onclick={close} /> } };

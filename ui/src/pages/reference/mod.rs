@@ -1,10 +1,13 @@
 //! Reference data: what the cloud owns and hands down. On the fleet's face one customer's at a time, to edit; on a box its
-//! own organisation's, where accounts and exchange rates can be edited, which the cloud then answers to.
+//! own organisation's, where accounts and exchange rates can be edited; the cloud then answers to that, if there is one.
 
 mod accounts;
 mod close;
+mod frame;
 mod items;
 mod rates;
+mod remove;
+mod rights;
 pub mod roles;
 mod settings;
 mod taxes;
@@ -16,7 +19,7 @@ use crate::{
     format,
     session::use_session,
 };
-use sent_contract::fleet::Organization;
+use sent_contract::{fleet::Organization, sync::SyncStatus};
 use yew::prelude::*;
 
 /// Value in the address and name of each tab; roles are the fleet's only.
@@ -29,13 +32,40 @@ const TABS: [(&str, &str); 6] = [
     ("roles", "Roles"),
 ];
 
+/// Who owns a list, seen from this page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This console, where everything can be edited by whoever has the right.
+    Console,
+    /// The cloud that this box belongs to: it answers to what is edited here.
+    Cloud,
+    /// This box, which stands alone.
+    Here,
+}
+
+impl Owner {
+    /// Where news of a list come from: `table` on a box.
+    fn news(self, table: &'static [&'static str]) -> &'static [&'static str] {
+        if self == Self::Console { &["fleet.boxes"] } else { table }
+    }
+
+    /// What a list that only the console edits says where it is empty.
+    fn kept(self, at_the_console: &'static str) -> &'static str {
+        match self {
+            Self::Console => at_the_console,
+            Self::Cloud => "They are kept centrally and come down to this box.",
+            Self::Here => "They are kept in a cloud; this box has joined none.",
+        }
+    }
+}
+
 /// What a tab is handed.
 #[derive(Clone, Properties, PartialEq)]
 pub struct PanelProps {
     /// What stands before `/accounts` in the paths of the routes.
     pub at: AttrValue,
-    /// The fleet's face, where everything can be edited by whoever has the right.
-    pub fleet: bool,
+    /// Whose list it is.
+    pub owner: Owner,
     /// What is looked for, in lower case.
     pub wanted: AttrValue,
     /// What stands in the bar above the list.
@@ -50,6 +80,7 @@ pub fn Reference() -> Html {
     let (query, set) = use_query();
     let customers =
         use_resource::<List<Organization>>(fleet.then(|| "/api/fleet/organizations".into()), &["fleet.boxes"]);
+    let sync = use_resource::<SyncStatus>((!fleet).then(|| "/api/sync".into()), &["sync"]);
     let tabs: Vec<(&'static str, &'static str)> = TABS
         .into_iter()
         .filter(|(tab, _)| match *tab {
@@ -68,7 +99,9 @@ pub fn Reference() -> Html {
     let wanted: AttrValue = query.get("q").to_lowercase().into();
     if !fleet {
         let head = html! { <>{ tabs }{ search }</> };
-        return panel(shown, PanelProps { at: "/api/capital".into(), fleet, wanted, head });
+        let alone = sync.data.is_some_and(|sync| !sync.enrolled);
+        let owner = if alone { Owner::Here } else { Owner::Cloud };
+        return panel(shown, PanelProps { at: "/api/capital".into(), owner, wanted, head });
     }
     listed(&customers, 8, |list| {
         let Some(first) = list.items.first() else {
@@ -84,7 +117,8 @@ pub fn Reference() -> Html {
                 { tabs }{ search }
             </>
         };
-        panel(shown, PanelProps { at: format!("/api/fleet/organizations/{}", chosen.id).into(), fleet, wanted, head })
+        let at = format!("/api/fleet/organizations/{}", chosen.id).into();
+        panel(shown, PanelProps { at, owner: Owner::Console, wanted, head })
     })
 }
 
@@ -102,7 +136,7 @@ fn panel(shown: &str, props: PanelProps) -> Html {
 }
 
 /// From when until when something is valid.
-fn period(from: Option<&str>, to: Option<&str>) -> String {
+pub fn period(from: Option<&str>, to: Option<&str>) -> String {
     match (from.map(format::plain_date), to.map(format::plain_date)) {
         (None, None) => "always".to_owned(),
         (Some(from), None) => format!("from {from}"),
@@ -112,7 +146,7 @@ fn period(from: Option<&str>, to: Option<&str>) -> String {
 }
 
 /// Whether something can still be used today, and whether the cloud has answered to what was changed.
-fn state(to: Option<&str>, pending: bool) -> (&'static str, Tone) {
+pub fn state(to: Option<&str>, pending: bool) -> (&'static str, Tone) {
     match (pending, to) {
         (true, _) => ("Waiting for the cloud", Tone::Warn),
         (false, Some(to)) if to < format::today().as_str() => ("Closed", Tone::Plain),
@@ -121,14 +155,15 @@ fn state(to: Option<&str>, pending: bool) -> (&'static str, Tone) {
     }
 }
 
-fn state_tag(to: Option<&str>, pending: bool) -> Html {
+/// The same as a tag.
+pub fn state_tag(to: Option<&str>, pending: bool) -> Html {
     let (word, tone) = state(to, pending);
     html! { <Tag {tone}>{ word }</Tag> }
 }
 
 /// What an edit on a box means.
-fn proposal_hint(fleet: bool) -> Html {
-    if fleet {
+fn proposal_hint(owner: Owner) -> Html {
+    if owner != Owner::Cloud {
         return Html::default();
     }
     html! { <p class="mt-3 text-sm text-ink-3">{ "The cloud owns this list. A change counts here at once and waits there for an answer; if it is refused, this box takes it back." }</p> }

@@ -1,13 +1,13 @@
 //! Exchange rates: what one unit of a currency is worth in base currency, from a day on.
 
-use super::{PanelProps, proposal_hint};
+use super::{
+    Owner, PanelProps,
+    frame::{FormProps, use_frame},
+    proposal_hint,
+    remove::{Remove, RemoveButton},
+};
 use crate::{
-    api::List,
-    components::{
-        Button, Column, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Row, Slot, Tag, Tone, Toolbar,
-        listed, use_flag, use_form, use_opened, use_rows, use_sending,
-    },
-    data::use_resource,
+    components::{Column, Empty, Field, FormDialog, Input, Row, Slot, Tag, Tone, use_flag, use_form, use_sending},
     format,
     session::use_session,
 };
@@ -16,7 +16,6 @@ use sent_contract::{
     Decimal,
     reference::{FxRate, NewFxRate},
 };
-use std::rc::Rc;
 use yew::prelude::*;
 
 impl Row for FxRate {
@@ -30,8 +29,8 @@ fn columns() -> Vec<Column<FxRate>> {
         Column::new("Currency", |row: &FxRate| row.currency.clone()).class("font-medium").at(Slot::Title),
         Column::new("From", |row: &FxRate| format::plain_date(&row.date)).at(Slot::Detail),
         Column::new("Worth in base currency", |row: &FxRate| row.rate.to_string()).num().at(Slot::Value),
-        Column::new("State", |row: &FxRate| if row.pending { "waiting for the cloud" } else { "confirmed" }.to_owned())
-            .cell(|row| html! { if row.pending { <Tag tone={Tone::Warn}>{ "Waiting for the cloud" }</Tag> } else { <Tag>{ "Confirmed" }</Tag> } })
+        Column::new("State", |row: &FxRate| if row.pending { "Waiting for the cloud" } else { "Set" }.to_owned())
+            .cell(|row| html! { if row.pending { <Tag tone={Tone::Warn}>{ "Waiting for the cloud" }</Tag> } else { <Tag>{ "Set" }</Tag> } })
             .fill(),
     ]
 }
@@ -39,30 +38,16 @@ fn columns() -> Vec<Column<FxRate>> {
 /// The tab.
 #[component]
 pub fn Rates(props: &PanelProps) -> Html {
-    let may = use_session().may(if props.fleet { "fleet.reference.write" } else { "capital.rate.write" });
-    let path = format!("{}/rates", props.at);
-    let list = use_resource::<List<FxRate>>(
-        Some(path.clone()),
-        if props.fleet { &["fleet.boxes"] } else { &["table:fx_rates"] },
-    );
-    let columns = use_memo((), |()| columns());
-    let rows = use_rows(&list, props.wanted.clone(), |row: &FxRate, wanted| {
-        row.currency.to_lowercase().contains(wanted.as_str()) || row.date.starts_with(wanted.as_str())
+    let console = props.owner == Owner::Console;
+    let may = use_session().may(if console { "fleet.reference.write" } else { "capital.rate.write" });
+    let news = props.owner.news(&["table:fx_rates"]);
+    let frame = use_frame(props, format!("{}/rates", props.at), news, columns, |row: &FxRate, wanted| {
+        row.currency.to_lowercase().contains(wanted) || row.date.starts_with(wanted)
     });
-    let opened = use_opened::<FxRate>();
-    let (making, make, made) = use_flag();
-    let actions = html! { if may { <NewButton label="New rate" onclick={make} /> } };
-    let empty = html! { <Empty title="No exchange rates" text="Entries in another currency get their worth in base currency from the rate that is in force on their day." /> };
-    html! {
-        <>
-            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
-            { listed(&list, 8, |_| html! { <DataTable<FxRate> {rows} {columns} name="Exchange rates" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit path={path.clone()} fleet={props.fleet} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row {
-                <Edit {path} fleet={props.fleet} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} />
-            }
-        </>
-    }
+    let text =
+        "Entries in another currency get their worth in base currency from the rate that is in force on their day.";
+    let empty = html! { <Empty title="No exchange rates" {text} /> };
+    frame.draw("Exchange rates", may.then_some("New rate"), empty, |form| html! { <Edit ..form /> })
 }
 
 #[derive(Clone)]
@@ -72,24 +57,15 @@ struct Typed {
     rate: String,
 }
 
-#[derive(Properties, PartialEq)]
-struct EditProps {
-    path: String,
-    fleet: bool,
-    #[prop_or_default]
-    row: Option<Rc<FxRate>>,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
 #[component]
-fn Edit(props: &EditProps) -> Html {
+fn Edit(props: &FormProps<FxRate>) -> Html {
     let row = props.row.as_deref();
     let typed = use_form(|| match row {
         Some(row) => Typed { currency: row.currency.clone(), date: row.date.clone(), rate: row.rate.to_string() },
         None => Typed { currency: String::new(), date: format::today(), rate: String::new() },
     });
     let sending = use_sending(&props.on_close, &props.on_done);
+    let (removing, remove, keep) = use_flag();
     let rate: Option<Decimal> = typed.rate.trim().parse().ok();
     let submit = {
         let (typed, sending, path) = (typed.clone(), sending.clone(), props.path.clone());
@@ -97,16 +73,19 @@ fn Edit(props: &EditProps) -> Html {
             let Some(rate) = rate else { return };
             let body = NewFxRate { currency: typed.currency.trim().to_owned(), date: typed.date.clone(), rate };
             let done = format!("{} is worth {} from {}", body.currency, body.rate, format::plain_date(&body.date));
-            sending.send(Method::PUT, path.clone(), body, done);
+            sending.send(Method::PUT, path.as_str(), body, done);
         })
     };
-    let extra = match row.filter(|_| props.fleet) {
-        Some(row) => {
-            let (sending, path) = (sending.clone(), format!("{}/{}/{}", props.path, row.currency, row.date));
-            html! { <Button kind={Kind::Danger} busy={sending.busy} onclick={Callback::from(move |_: MouseEvent| sending.act(Method::DELETE, path.clone(), "Rate removed"))}>{ "Remove" }</Button> }
-        }
-        None => Html::default(),
-    };
+    let removable = row.filter(|_| props.owner == Owner::Console);
+    if let (true, Some(row)) = (removing, removable) {
+        return html! {
+            <Remove what={format!("the rate of {} from {}", row.currency, format::plain_date(&row.date))} path={format!("{}/{}/{}", props.path, row.currency, row.date)}
+                done="Rate removed" on_keep={keep} on_close={props.on_close.clone()} on_done={props.on_done.clone()}>
+                { format!("One {} is then no longer worth {} from that day on: entries are valued at the rate before it, or not at all where there is none. Posted entries keep theirs.", row.currency, row.rate) }
+            </Remove>
+        };
+    }
+    let extra = html! { if removable.is_some() { <RemoveButton onclick={remove} /> } };
     let wrong = (!typed.rate.trim().is_empty() && rate.is_none()).then(|| "this is no number like 0.9235".to_owned());
     let known = row.is_some();
     html! {
@@ -119,7 +98,7 @@ fn Edit(props: &EditProps) -> Html {
                     <Input name="rate" mode="decimal" value={typed.rate.clone()} autofocus={known} on={typed.on(|typed, text| typed.rate = text)} />
                 </Field>
             </div>
-            { proposal_hint(props.fleet) }
+            { proposal_hint(props.owner) }
         </FormDialog>
     }
 }

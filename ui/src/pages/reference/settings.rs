@@ -1,18 +1,17 @@
 //! What holds for the whole organisation, on all of its boxes.
 
-use super::PanelProps;
+use super::{
+    Owner, PanelProps,
+    frame::{FormProps, use_frame},
+    remove::{Remove, RemoveButton},
+};
 use crate::{
-    api::{List, escape},
-    components::{
-        Button, Column, DataTable, Empty, Field, FormDialog, Input, Kind, NewButton, Row, Slot, TextArea, Toolbar,
-        listed, use_flag, use_form, use_opened, use_rows, use_sending,
-    },
-    data::use_resource,
+    api::escape,
+    components::{Column, Empty, Field, FormDialog, Input, Row, Slot, TextArea, use_flag, use_form, use_sending},
     session::use_session,
 };
 use gloo_net::http::Method;
 use sent_contract::reference::OrganizationSetting;
-use std::rc::Rc;
 use yew::prelude::*;
 
 /// Keys that a box heeds, and what they do; others are kept for whoever asks for them.
@@ -43,59 +42,41 @@ fn columns() -> Vec<Column<OrganizationSetting>> {
 /// The tab.
 #[component]
 pub fn Settings(props: &PanelProps) -> Html {
-    let may = use_session().may("fleet.reference.write") && props.fleet;
-    let path = if props.fleet { format!("{}/settings", props.at) } else { "/api/organization/settings".to_owned() };
-    let channels: &'static [&'static str] =
-        if props.fleet { &["fleet.boxes"] } else { &["table:organization_settings"] };
-    let list = use_resource::<List<OrganizationSetting>>(Some(path.clone()), channels);
-    let columns = use_memo((), |()| columns());
-    let rows =
-        use_rows(&list, props.wanted.clone(), |row: &OrganizationSetting, wanted| row.key.contains(wanted.as_str()));
-    let opened = use_opened::<OrganizationSetting>();
-    let (making, make, made) = use_flag();
-    let actions = html! { if may { <NewButton label="New setting" onclick={make} /> } };
+    let console = props.owner == Owner::Console;
+    let may = use_session().may("fleet.reference.write") && console;
+    let path = if console { format!("{}/settings", props.at) } else { "/api/organization/settings".to_owned() };
+    let news = props.owner.news(&["table:organization_settings"]);
+    let frame = use_frame(props, path, news, columns, |row: &OrganizationSetting, wanted| row.key.contains(wanted));
     let empty =
         html! { <Empty title="No settings" text="Where nothing is set, every box does as it does by itself." /> };
-    html! {
-        <>
-            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
-            { listed(&list, 6, |_| html! { <DataTable<OrganizationSetting> {rows} {columns} name="Settings" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit path={path.clone()} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row { <Edit {path} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} /> }
-        </>
-    }
-}
-
-#[derive(Properties, PartialEq)]
-struct EditProps {
-    path: String,
-    #[prop_or_default]
-    row: Option<Rc<OrganizationSetting>>,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
+    frame.draw("Settings", may.then_some("New setting"), empty, |form| html! { <Edit ..form /> })
 }
 
 #[component]
-fn Edit(props: &EditProps) -> Html {
+fn Edit(props: &FormProps<OrganizationSetting>) -> Html {
     let row = props.row.as_deref();
     let typed =
         use_form(|| row.cloned().unwrap_or_else(|| OrganizationSetting { key: String::new(), value: String::new() }));
     let sending = use_sending(&props.on_close, &props.on_done);
+    let (removing, remove, keep) = use_flag();
     let submit = {
         let (typed, sending, path) = (typed.clone(), sending.clone(), props.path.clone());
         Callback::from(move |()| {
             let body = OrganizationSetting { key: typed.key.trim().to_owned(), value: typed.value.clone() };
             let done = format!("{} is set", body.key);
-            sending.send(Method::PUT, path.clone(), body, done);
+            sending.send(Method::PUT, path.as_str(), body, done);
         })
     };
-    let extra = match row {
-        Some(row) => {
-            let (sending, path) = (sending.clone(), format!("{}/{}", props.path, escape(&row.key)));
-            html! { <Button kind={Kind::Danger} busy={sending.busy} onclick={Callback::from(move |_: MouseEvent| sending.act(Method::DELETE, path.clone(), "Setting removed"))}>{ "Remove" }</Button> }
-        }
-        None => Html::default(),
-    };
+    if let (true, Some(row)) = (removing, row) {
+        return html! {
+            <Remove what={row.key.clone()} path={format!("{}/{}", props.path, escape(&row.key))} done="Setting removed"
+                on_keep={keep} on_close={props.on_close.clone()} on_done={props.on_done.clone()}>
+                { "Its value is lost, and every box of the organisation does as it does by itself:" }
+                <pre class="mt-2 max-h-40 overflow-auto rounded-md bg-bg p-2 font-mono text-sm whitespace-pre-wrap break-words">{ &row.value }</pre>
+            </Remove>
+        };
+    }
+    let extra = html! { if row.is_some() { <RemoveButton onclick={remove} /> } };
     let hint = match meaning(typed.key.trim()) {
         "" => "Lower-case words with dots between them: invoice.footer",
         meaning => meaning,

@@ -1,26 +1,20 @@
 //! Tax rates, one after the other under a code.
 
 use super::{
-    PanelProps,
+    Owner, PanelProps,
     close::{Close, CloseButton},
+    frame::{FormProps, save, use_frame},
     period, state, state_tag,
 };
 use crate::{
-    api::List,
-    components::{
-        Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Row, Slot, Toolbar, listed, use_flag, use_form,
-        use_opened, use_rows, use_sending,
-    },
-    data::use_resource,
+    components::{Column, Empty, Field, FormDialog, Input, Row, Slot, use_flag, use_form, use_sending},
     format,
     session::use_session,
 };
-use gloo_net::http::Method;
 use sent_contract::{
     Decimal,
     reference::{NewTaxRate, TaxRate},
 };
-use std::rc::Rc;
 use yew::prelude::*;
 
 impl Row for TaxRate {
@@ -45,33 +39,14 @@ fn columns() -> Vec<Column<TaxRate>> {
 /// The tab.
 #[component]
 pub fn Taxes(props: &PanelProps) -> Html {
-    let may = use_session().may("fleet.reference.write") && props.fleet;
-    let path = format!("{}/taxes", props.at);
-    let list = use_resource::<List<TaxRate>>(
-        Some(path.clone()),
-        if props.fleet { &["fleet.boxes"] } else { &["table:tax_rates"] },
-    );
-    let columns = use_memo((), |()| columns());
-    let rows = use_rows(&list, props.wanted.clone(), |row: &TaxRate, wanted| {
-        row.name.to_lowercase().contains(wanted.as_str()) || row.code.to_lowercase().starts_with(wanted.as_str())
+    let may = use_session().may("fleet.reference.write") && props.owner == Owner::Console;
+    let news = props.owner.news(&["table:tax_rates"]);
+    let frame = use_frame(props, format!("{}/taxes", props.at), news, columns, |row: &TaxRate, wanted| {
+        row.name.to_lowercase().contains(wanted) || row.code.to_lowercase().starts_with(wanted)
     });
-    let opened = use_opened::<TaxRate>();
-    let (making, make, made) = use_flag();
-    let actions = html! { if may { <NewButton label="New tax rate" onclick={make} /> } };
-    let text = if props.fleet {
-        "A rate of a code that is there already ends the one before it."
-    } else {
-        "They are kept centrally and come down to this box."
-    };
+    let text = props.owner.kept("A rate of a code that is there already ends the one before it.");
     let empty = html! { <Empty title="No taxes" {text} /> };
-    html! {
-        <>
-            <Toolbar {actions}>{ props.head.clone() }</Toolbar>
-            { listed(&list, 8, |_| html! { <DataTable<TaxRate> {rows} {columns} name="Taxes" on_open={may.then(|| opened.open.clone())} {empty} /> }) }
-            if making { <Edit path={path.clone()} on_close={made} on_done={list.reload.clone()} /> }
-            if let Some(row) = &opened.row { <Edit {path} row={row.clone()} on_close={opened.close.clone()} on_done={list.reload.clone()} /> }
-        </>
-    }
+    frame.draw("Taxes", may.then_some("New tax rate"), empty, |form| html! { <Edit ..form /> })
 }
 
 #[derive(Clone)]
@@ -82,17 +57,8 @@ struct Typed {
     valid_from: String,
 }
 
-#[derive(Properties, PartialEq)]
-struct EditProps {
-    path: String,
-    #[prop_or_default]
-    row: Option<Rc<TaxRate>>,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
 #[component]
-fn Edit(props: &EditProps) -> Html {
+fn Edit(props: &FormProps<TaxRate>) -> Html {
     let row = props.row.as_deref();
     let typed = use_form(|| match row {
         Some(row) => Typed {
@@ -122,14 +88,8 @@ fn Edit(props: &EditProps) -> Html {
                 rate,
                 valid_from: typed.valid_from.clone(),
             };
-            match id {
-                Some(id) => sending.send(Method::PUT, format!("{path}/{id}"), body, "Tax rate changed"),
-                None => {
-                    let done =
-                        format!("{} is {} % from {}", body.code, body.rate, format::plain_date(&body.valid_from));
-                    sending.send(Method::POST, path.clone(), body, done);
-                }
-            }
+            let made = format!("{} is {} % from {}", body.code, body.rate, format::plain_date(&body.valid_from));
+            save(&sending, &path, id, body, "Tax rate changed", made);
         })
     };
     let extra = html! { if let Some(row) = row { <CloseButton closed={row.valid_to.is_some()} onclick={close} /> } };
