@@ -82,9 +82,9 @@ pub fn Menu(props: &MenuProps) -> Html {
         })
     };
     let on_leave = {
-        let open = open.clone();
+        let (open, button) = (open.clone(), button.clone());
         Callback::from(move |event: FocusEvent| {
-            let within = event.current_target().and_then(|menu| menu.dyn_into::<web_sys::Node>().ok());
+            let within = button.cast::<web_sys::Node>().and_then(|button| button.parent_node());
             let next = event.related_target().and_then(|next| next.dyn_into::<web_sys::Node>().ok());
             if let (Some(menu), Some(next)) = (within, next)
                 && !menu.contains(Some(&next))

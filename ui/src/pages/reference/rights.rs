@@ -92,7 +92,8 @@ fn step(event: KeyboardEvent) {
         "ArrowUp" => false,
         _ => return,
     };
-    let Some(list) = event.current_target().and_then(|list| list.dyn_into::<Element>().ok()) else { return };
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let Some(list) = target.and_then(|target| target.closest("fieldset").ok().flatten()) else { return };
     let Ok(found) = list.query_selector_all("input:not([disabled])") else { return };
     let inputs: Vec<HtmlElement> = (0..found.length()).filter_map(|index| found.item(index)?.dyn_into().ok()).collect();
     let here = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok());
