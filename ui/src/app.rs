@@ -75,9 +75,11 @@ pub fn App() -> Html {
         });
     }
     let sign_out = {
-        let signed_out = signed_out.clone();
+        let (signed_out, state) = (signed_out.clone(), state.setter());
         Callback::from(move |()| {
             let signed_out = signed_out.clone();
+            // The page goes first: news that come while the session ends must not ask for what it may no longer have.
+            state.set(State::Asking);
             wasm_bindgen_futures::spawn_local(async move {
                 // Whether or not the server heard it, this page forgets; the cookie alone opens nothing on it again
                 // without a new answer of the server.
