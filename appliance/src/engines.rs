@@ -13,7 +13,7 @@ use sent_store::{Config, Context, Store, StoreError, spool::Spool};
 use crate::{desired::Knobs, settings::Settings, telemetry::Measurements};
 
 /// What is constant about every engine.
-pub const ALL: &[Description] = &[sent_capital::DESCRIPTION, sent_pulse::DESCRIPTION];
+pub const ALL: &[Description] = &[sent_capital::DESCRIPTION, sent_pulse::DESCRIPTION, sent_radar::DESCRIPTION];
 
 /// Tables of every engine.
 pub fn tables() -> Vec<Table> {
@@ -25,6 +25,7 @@ pub fn build(name: &str, context: &Context, knobs: &Knobs) -> Option<Result<Arc<
     match name {
         "capital" => Some(Ok(Arc::new(sent_capital::Capital::new(context.store.clone())))),
         "pulse" => Some(pulse(context, knobs)),
+        "radar" => Some(radar(context)),
         _ => None,
     }
 }
@@ -49,6 +50,17 @@ fn pulse(context: &Context, knobs: &Knobs) -> Result<Arc<dyn Engine>, String> {
     Ok(Arc::new(sent_pulse::Pulse::new(parts).map_err(|e| e.to_string())?))
 }
 
+fn radar(context: &Context) -> Result<Arc<dyn Engine>, String> {
+    let parts = sent_radar::Parts {
+        store: context.store.clone(),
+        hub: context.hub.clone(),
+        organization: context.organization,
+        folder: context.folder.clone(),
+        settings: sent_radar::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
+    };
+    Ok(Arc::new(sent_radar::Radar::new(parts).map_err(|e| e.to_string())?))
+}
+
 /// Opens the store of a data folder with every engine's tables.
 pub fn open_store(data: PathBuf, settings: &Settings) -> Result<Store, StoreError> {
     Store::open(Config { data, tables: tables(), clock: SystemClock::shared(), readers: settings.store.readers })
@@ -66,6 +78,7 @@ pub fn context(
     std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
     let section = match name {
         "pulse" => toml::Table::try_from(&settings.pulse).map_err(|e| StoreError::Corrupt(e.to_string()))?,
+        "radar" => toml::Table::try_from(&settings.radar).map_err(|e| StoreError::Corrupt(e.to_string()))?,
         _ => toml::Table::new(),
     };
     Ok(Context {

@@ -33,6 +33,8 @@ pub struct Settings {
     pub log: Log,
     /// `[pulse]`.
     pub pulse: Pulse,
+    /// `[radar]`.
+    pub radar: Radar,
     /// `[telemetry]`.
     pub telemetry: Telemetry,
 }
@@ -170,6 +172,65 @@ impl Default for Pulse {
             from: "sent@localhost".to_owned(),
             webhook_secret: String::new(),
             alerts_days: 365,
+        }
+    }
+}
+
+/// Logs. What the keys mean is checked where they are used ([`sent_radar::settings`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Radar {
+    /// Syslog over UDP.
+    pub syslog_udp: String,
+    /// Syslog over TCP.
+    pub syslog_tcp: String,
+    /// Syslog over TLS.
+    pub syslog_tls: String,
+    /// Certificate chain.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// Who signs clients' certificates.
+    pub clients: PathBuf,
+    /// Files that are followed.
+    pub files: Vec<String>,
+    /// The machine's journal.
+    pub journal: bool,
+    /// Minutes east of Greenwich.
+    pub utc_offset: i32,
+    /// Days logs are kept.
+    pub days: u32,
+    /// Logs kept for other times.
+    pub classes: Vec<String>,
+    /// Days closed cases are kept.
+    pub cases_days: u32,
+    /// Bound of the queue, MiB.
+    pub queue_mib: u64,
+    /// Memory of the database, MiB.
+    pub memory_mib: u32,
+    /// Bytes of a message, KiB.
+    pub longest_kib: usize,
+}
+
+impl Default for Radar {
+    fn default() -> Self {
+        let own = sent_radar::settings::Settings::default();
+        Self {
+            syslog_udp: own.syslog_udp,
+            syslog_tcp: own.syslog_tcp,
+            syslog_tls: own.syslog_tls,
+            certificate: own.certificate,
+            key: own.key,
+            clients: own.clients,
+            files: own.files,
+            journal: own.journal,
+            utc_offset: own.utc_offset,
+            days: own.days,
+            classes: own.classes,
+            cases_days: own.cases_days,
+            queue_mib: own.queue_mib,
+            memory_mib: own.memory_mib,
+            longest_kib: own.longest_kib,
         }
     }
 }

@@ -4,13 +4,13 @@
 //! the main process, which has the pages: whoever asks the socket for `/live` gets it line by line. It ends when the main process
 //! tells it to, and with the main process, however that ends: the next one begins its own workers at once.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use axum::{
     Json,
     body::Body,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     desired::Knobs,
     engines,
-    gateway::forward::{LIVE, SCOPE},
+    gateway::forward::{LIVE, PEER, SCOPE},
     serve,
     settings::Settings,
 };
@@ -107,6 +107,10 @@ async fn take_scope(mut request: Request, next: Next) -> Response {
     let scope = request.headers().get(&SCOPE).and_then(|h| serde_json::from_slice::<Scope>(h.as_bytes()).ok());
     if let Some(scope) = scope {
         request.extensions_mut().insert(scope);
+    }
+    let peer = request.headers().get(&PEER).and_then(|h| h.to_str().ok()?.parse::<SocketAddr>().ok());
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(ConnectInfo(peer));
     }
     next.run(request).await
 }

@@ -15,6 +15,7 @@ pub mod compare;
 pub mod ears;
 pub mod exporter;
 pub mod face;
+pub mod logs;
 pub mod measure;
 pub mod postgres;
 pub mod program;

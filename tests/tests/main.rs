@@ -3,6 +3,7 @@
 //! Each story is a file of its own. `make test` builds the programs and runs them all; `cargo nextest run -p sent-tests
 //! wan_outage` runs one. `SENT_KEEP=1` keeps the folder of one that failed.
 
+mod agents;
 mod audit_chain;
 mod browser_box;
 mod browser_fleet;
@@ -12,6 +13,8 @@ mod hostile_input;
 mod kill_anywhere;
 mod other_processes;
 mod poison_transaction;
+mod radar_reload;
+mod radar_restart;
 mod reference_data;
 mod restored_backup;
 mod revoked_box;

@@ -98,7 +98,7 @@ fn worker_of(appliance: &Appliance) -> Result<Option<i32>> {
         // Processes come and go while one looks.
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
         let line = String::from_utf8_lossy(&line).into_owned();
-        if line.contains("--mode=worker") && line.split('\0').any(|argument| argument == data) {
+        if line.contains("--service=pulse") && line.split('\0').any(|argument| argument == data) {
             return Ok(Some(id));
         }
     }

@@ -15,7 +15,7 @@ use std::{
 use axum::{
     Extension, Router,
     body::Body,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{HeaderName, HeaderValue, Uri},
     response::{IntoResponse, Response},
     routing::any,
@@ -28,8 +28,13 @@ use sent_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::Peer;
+
 /// Carries the scope as JSON.
 pub const SCOPE: HeaderName = HeaderName::from_static("x-sent-scope");
+
+/// Carries the caller's address.
+pub const PEER: HeaderName = HeaderName::from_static("x-sent-peer");
 
 /// Where a worker tells what it publishes.
 pub const LIVE: &str = "/live";
@@ -55,9 +60,14 @@ async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) ->
             .with_detail(detail)
             .with_retry_after(2)
     };
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.to_string());
     let headers = request.headers_mut();
     // Nobody outside may speak as somebody else.
     headers.remove(&SCOPE);
+    headers.remove(&PEER);
+    if let Some(peer) = peer {
+        headers.insert(PEER, HeaderValue::from_str(&peer).map_err(Problem::internal)?);
+    }
     if let Some(scope) = scope {
         let text = serde_json::to_string(&scope).map_err(Problem::internal)?;
         // Names are text of any script; a header is bytes.
@@ -70,9 +80,10 @@ async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) ->
 }
 
 /// What can go wrong between two processes.
-type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-async fn ask(socket: &Path, request: Request) -> Result<Response<hyper::body::Incoming>, Fault> {
+/// One request over a worker's socket.
+pub async fn ask(socket: &Path, request: Request) -> Result<Response<hyper::body::Incoming>, Fault> {
     let stream = tokio::net::UnixStream::connect(socket).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await?;
     tokio::spawn(connection);

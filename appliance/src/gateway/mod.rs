@@ -20,6 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::IncomingStream,
 };
+use data_encoding::BASE64;
 use sent_contract::identity::Me;
 use sent_core::{
     Problem, Scope,
@@ -132,8 +133,21 @@ pub fn cookie(headers: &HeaderMap) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
+/// The API token of a request. Log agents present theirs as what they believe to be a secret of Elasticsearch or Splunk:
+/// `Splunk T`, `ApiKey base64(id:T)`, or the password of `Basic`.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let (scheme, value) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let value = value.trim();
+    let pair = || {
+        let text = String::from_utf8(BASE64.decode(value.as_bytes()).ok()?).ok()?;
+        text.split_once(':').map(|(_, secret)| secret.to_owned())
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" | "splunk" => Some(value.to_owned()),
+        "apikey" => Some(pair().unwrap_or_else(|| value.to_owned())),
+        "basic" => pair(),
+        _ => None,
+    }
 }
 
 /// A page of another origin must not speak for a logged-in user.
@@ -155,8 +169,8 @@ async fn identify(gateway: &Gateway, request: &mut Request) -> Result<(), Proble
     if changes && foreign(request.headers()) {
         return Err(Problem::new(Kind::Forbidden, "this request comes from another site"));
     }
-    if let Some(secret) = bearer(request.headers()) {
-        let scope = gateway.store.token_scope(secret).await?;
+    if let Some(secret) = token(request.headers()) {
+        let scope = gateway.store.token_scope(&secret).await?;
         let scope = scope.ok_or_else(|| {
             Problem::new(Kind::Unauthenticated, "this token is unknown, ended, or its owner is locked")
         })?;

@@ -2,6 +2,7 @@
 
 mod health;
 mod join;
+mod logs;
 mod office;
 mod quarantine;
 
@@ -84,6 +85,9 @@ pub enum Verb {
     /// Monitoring.
     #[command(subcommand)]
     Pulse(sent_pulse::cli::Command),
+    /// Logs.
+    #[command(subcommand)]
+    Radar(sent_radar::cli::Command),
 }
 
 /// Verbs of the audit chain.
@@ -227,6 +231,7 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
             let whole = sent_guard::cli::run(&command, &mut out, &mut std::io::stderr().lock())?;
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Verb::Radar(command) => logs::run(&command, data, settings, runtime),
         Verb::Pulse(command) => {
             let store = open(data, settings)?;
             let (folder, clock) = (data.join("pulse"), store.clock().clone());

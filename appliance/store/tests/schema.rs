@@ -62,3 +62,10 @@ fn the_telemetry_schema_is_what_its_migrations_make() -> Result {
     assert_eq!(duckdb(&migrations("telemetry")?)?, duckdb(&[schema])?);
     Ok(())
 }
+
+#[test]
+fn the_logs_schema_is_what_its_migrations_make() -> Result {
+    let schema = std::fs::read_to_string(folder("logs").join("schema.sql"))?;
+    assert_eq!(duckdb(&migrations("logs")?)?, duckdb(&[schema])?);
+    Ok(())
+}

@@ -39,6 +39,7 @@ migrations![
     "0009_series.sql",
     "0010_points.plain.sql",
     "0010_points.timescale.sql",
+    "0011_radar.sql",
 ];
 
 /// Which form of a migration is meant.

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod home;
 pub mod identity;
 pub mod pulse;
+pub mod radar;
 pub mod reference;
 pub mod rights;
 pub mod sync;

@@ -45,6 +45,18 @@ pub const BOX: &[Group] = &[
         ],
     },
     Group {
+        name: "Logs",
+        pattern: Some("radar.*"),
+        rights: &[
+            ("radar.read", "See alerts, cases, rules and how logs come in"),
+            ("radar.search", "Search the logs, and hunt in them"),
+            ("radar.case.write", "Work on cases"),
+            ("radar.exception.write", "Make and remove exceptions"),
+            ("radar.rule.write", "Switch rules, and install packs of them"),
+            ("radar.intake", "Send logs"),
+        ],
+    },
+    Group {
         name: "Sync",
         pattern: Some("sync.*"),
         rights: &[
