@@ -214,7 +214,7 @@ impl Service {
             touched = tokio::select! {
                 () = stop.cancelled() => return,
                 change = changes.recv() => match change {
-                    Ok(commit) => commit.rows.iter().any(|row| matches!(&*row.table, "radar_rules" | "radar_exceptions")),
+                    Ok(commit) => commit.rows.iter().any(|row| matches!(row.table, "radar_rules" | "radar_exceptions")),
                     Err(RecvError::Lagged(_)) => true,
                     Err(RecvError::Closed) => return,
                 },

@@ -88,7 +88,8 @@ impl Settings {
             address(text).map_err(|()| SettingsError(format!("{name} is an address and a port, not {text:?}")))?;
         }
         let named = |path: &PathBuf| !path.as_os_str().is_empty();
-        if !settings.syslog_tls.is_empty() && !(named(&settings.certificate) && named(&settings.key)) {
+        let has_identity = named(&settings.certificate) && named(&settings.key);
+        if !settings.syslog_tls.is_empty() && !has_identity {
             return Err(SettingsError("syslog_tls needs a certificate and a key".to_owned()));
         }
         let bounds = [

@@ -114,7 +114,7 @@ impl Service {
         let trying = move || -> Result<RuleTried, Problem> {
             let given = test.rules.as_deref().map(given).transpose()?;
             let loaded = given.as_ref().unwrap_or(&live);
-            let faults = given.as_ref().map(|loaded| told(loaded)).unwrap_or_default();
+            let faults = given.as_ref().map(told).unwrap_or_default();
             let form = if test.event.trim_start().starts_with('{') { Form::Json } else { Form::Syslog };
             let bytes = test.event.trim().as_bytes();
             let arrival = Arrival { source: "", received: now, form, cut: false, bytes };
