@@ -57,6 +57,8 @@ need hledger hledger
 need ndpiReader libndpi-bin
 need snmpd snmpd
 need snmpget snmp
+need rsyslogd rsyslog
+compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null || missing+=(rsyslog-openssl)
 need chromium chromium
 need chromedriver chromium-driver
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)

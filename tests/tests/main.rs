@@ -18,6 +18,7 @@ mod radar_restart;
 mod reference_data;
 mod restored_backup;
 mod revoked_box;
+mod syslog_tls;
 mod tenancy;
 mod timescale_migrations;
 mod two_replicas;
