@@ -57,6 +57,8 @@ need hledger hledger
 need ndpiReader libndpi-bin
 need snmpd snmpd
 need snmpget snmp
+need tcpreplay tcpreplay
+need tshark tshark
 need rsyslogd rsyslog
 compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null || missing+=(rsyslog-openssl)
 need chromium chromium
@@ -64,6 +66,9 @@ need chromedriver chromium-driver
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 # SQLite's preupdate hook is bound by bindgen at build time.
 compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing+=(libclang-dev)
+# Packets are captured with libpcap; IEEE's registers name the makers of devices.
+compgen -G '/usr/include/pcap/pcap.h' >/dev/null || missing+=(libpcap-dev)
+[ -f /usr/share/ieee-data/oui.csv ] || missing+=(ieee-data)
 compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime)
 if [ ${#missing[@]} -gt 0 ]; then
     install_packages "${missing[@]}"

@@ -13,7 +13,8 @@ use sent_store::{Config, Context, Store, StoreError, spool::Spool};
 use crate::{desired::Knobs, settings::Settings, telemetry::Measurements};
 
 /// What is constant about every engine.
-pub const ALL: &[Description] = &[sent_capital::DESCRIPTION, sent_pulse::DESCRIPTION, sent_radar::DESCRIPTION];
+pub const ALL: &[Description] =
+    &[sent_capital::DESCRIPTION, sent_guard::DESCRIPTION, sent_pulse::DESCRIPTION, sent_radar::DESCRIPTION];
 
 /// Tables of every engine.
 pub fn tables() -> Vec<Table> {
@@ -24,6 +25,7 @@ pub fn tables() -> Vec<Table> {
 pub fn build(name: &str, context: &Context, knobs: &Knobs) -> Option<Result<Arc<dyn Engine>, String>> {
     match name {
         "capital" => Some(Ok(Arc::new(sent_capital::Capital::new(context.store.clone())))),
+        "guard" => Some(guard(context)),
         "pulse" => Some(pulse(context, knobs)),
         "radar" => Some(radar(context)),
         _ => None,
@@ -48,6 +50,16 @@ fn pulse(context: &Context, knobs: &Knobs) -> Result<Arc<dyn Engine>, String> {
         interval: knobs.interval.subscribe(),
     };
     Ok(Arc::new(sent_pulse::Pulse::new(parts).map_err(|e| e.to_string())?))
+}
+
+fn guard(context: &Context) -> Result<Arc<dyn Engine>, String> {
+    let parts = sent_guard::Parts {
+        store: context.store.clone(),
+        organization: context.organization,
+        folder: context.folder.clone(),
+        settings: sent_guard::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
+    };
+    Ok(Arc::new(sent_guard::Guard::new(parts).map_err(|e| e.to_string())?))
 }
 
 fn radar(context: &Context) -> Result<Arc<dyn Engine>, String> {
@@ -77,6 +89,7 @@ pub fn context(
     let folder = store.data().join(name);
     std::fs::create_dir_all(&folder).map_err(|e| StoreError::io(&folder, e))?;
     let section = match name {
+        "guard" => toml::Table::try_from(&settings.guard).map_err(|e| StoreError::Corrupt(e.to_string()))?,
         "pulse" => toml::Table::try_from(&settings.pulse).map_err(|e| StoreError::Corrupt(e.to_string()))?,
         "radar" => toml::Table::try_from(&settings.radar).map_err(|e| StoreError::Corrupt(e.to_string()))?,
         _ => toml::Table::new(),

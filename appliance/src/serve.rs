@@ -54,6 +54,7 @@ fn may_listen(listener: &Listener, channel: &ChannelName) -> bool {
         Some(("table", "users" | "roles" | "branches" | "organizations")) => "user.read",
         Some(("table", "organization_settings")) => "settings.read",
         Some(("table", "checks" | "rules" | "silences" | "alerts")) | Some(("pulse", _)) => "pulse.read",
+        Some(("table", table)) if table.starts_with("guard_") => "guard.read",
         Some(("table", table)) if table.starts_with("radar_") => "radar.read",
         Some(("radar", _)) => "radar.read",
         _ => match &*channel.name {

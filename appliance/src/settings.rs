@@ -31,6 +31,8 @@ pub struct Settings {
     pub sync: Sync,
     /// `[log]`.
     pub log: Log,
+    /// `[guard]`: bounds are checked where they are used ([`sent_guard::settings`]).
+    pub guard: sent_guard::settings::Settings,
     /// `[pulse]`.
     pub pulse: Pulse,
     /// `[radar]`.

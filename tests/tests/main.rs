@@ -9,6 +9,7 @@ mod browser_box;
 mod browser_fleet;
 mod centrifuge_client;
 mod full_disk;
+mod guard_live;
 mod hostile_input;
 mod kill_anywhere;
 mod other_processes;

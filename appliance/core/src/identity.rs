@@ -197,7 +197,7 @@ fn covers(pattern: &str, right: &str) -> bool {
 pub const BUILT_IN_ROLES: &[(&str, &[&str])] = &[
     ("owner", &["*"]),
     ("accountant", &["capital.*", "home.read", "sync.read", "audit.read"]),
-    ("technician", &["pulse.*", "radar.*", "home.read", "sync.*", "audit.read", "settings.read"]),
+    ("technician", &["guard.*", "pulse.*", "radar.*", "home.read", "sync.*", "audit.read", "settings.read"]),
     (
         "viewer",
         &["capital.account.read", "capital.entry.read", "capital.report.read", "pulse.read", "home.read", "sync.read"],

@@ -10,6 +10,10 @@ use std::{
     io::{BufWriter, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::bail;
@@ -133,6 +137,18 @@ fn scope(store: &Store) -> anyhow::Result<Scope> {
     Ok(scope)
 }
 
+/// Set once the program is interrupted; needs the runtime.
+fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::<AtomicBool>::default();
+    let heard = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            heard.store(true, Ordering::Relaxed);
+        }
+    });
+    stop
+}
+
 fn open(data: &Path, settings: &Settings) -> anyhow::Result<Store> {
     if !data.exists() {
         bail!("there is no folder {}: run `sent --data DIR init` or `sent --data DIR enrol`", data.display());
@@ -228,7 +244,8 @@ pub fn run(verb: Verb, data: &Path, settings: &Settings, runtime: &Runtime) -> a
         }
         Verb::Guard(command) => {
             let mut out = BufWriter::with_capacity(OUTPUT, std::io::stdout().lock());
-            let whole = sent_guard::cli::run(&command, &mut out, &mut std::io::stderr().lock())?;
+            let stop = stop_on_interrupt();
+            let whole = sent_guard::cli::run(&command, &stop, &mut out, &mut std::io::stderr().lock())?;
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Verb::Radar(command) => logs::run(&command, data, settings, runtime),

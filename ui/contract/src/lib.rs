@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod capital;
 pub mod fleet;
+pub mod guard;
 pub mod home;
 pub mod identity;
 pub mod pulse;

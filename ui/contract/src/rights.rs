@@ -45,6 +45,15 @@ pub const BOX: &[Group] = &[
         ],
     },
     Group {
+        name: "Network",
+        pattern: Some("guard.*"),
+        rights: &[
+            ("guard.read", "See traffic, devices, certificates and detections"),
+            ("guard.write", "Acknowledge detections"),
+            ("guard.packets", "Download captured packets"),
+        ],
+    },
+    Group {
         name: "Logs",
         pattern: Some("radar.*"),
         rights: &[

@@ -17,6 +17,7 @@ pub mod ja4;
 mod lines;
 mod name;
 mod quic;
+mod telnet;
 pub mod tls;
 
 use serde::Serialize;
@@ -86,6 +87,8 @@ enum Speech {
     Dns,
     /// Lines of text.
     Lines(Box<lines::Conversation>),
+    /// A terminal, until somebody has logged in.
+    Telnet(Box<telnet::Conversation>),
     /// Known; TLS may still begin.
     Watched { bytes: [usize; 2] },
     /// QUIC until its hello is complete.
@@ -188,6 +191,7 @@ impl Session {
                         App::Tls => Speech::Tls(Box::default()),
                         App::Http => Speech::Http(Box::default()),
                         App::Dns => Speech::Dns,
+                        App::Telnet => Speech::Telnet(Box::default()),
                         app if lines::speaks(app) => Speech::Lines(Box::default()),
                         _ => Speech::Watched { bytes: [0; 2] },
                     };
@@ -216,6 +220,13 @@ impl Session {
                     self.speech = Speech::Watched { bytes: [0; 2] };
                 }
                 used
+            }
+            Speech::Telnet(conversation) => {
+                conversation.stream(side, bytes, &mut self.facts);
+                if conversation.left() {
+                    self.speech = Speech::Watched { bytes: [0; 2] };
+                }
+                bytes.len()
             }
             Speech::Watched { bytes: watched } => {
                 watched[side.index()] += bytes.len();
@@ -317,6 +328,7 @@ impl Session {
             Speech::Tls(conversation) => conversation.heap(),
             Speech::Http(conversation) => conversation.heap(),
             Speech::Lines(_) => size_of::<lines::Conversation>(),
+            Speech::Telnet(conversation) => conversation.heap(),
             Speech::Quic(conversation) => conversation.heap(),
             Speech::Dtls(conversation) => conversation.heap(),
             _ => 0,

@@ -10,6 +10,7 @@
 
 mod pcap;
 mod pcapng;
+pub mod write;
 
 use std::io::Read;
 

@@ -108,6 +108,19 @@ pub enum State {
     Closed,
 }
 
+impl State {
+    /// Its name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// One flow.
 #[derive(Debug)]
 pub struct Flow {
@@ -133,6 +146,8 @@ pub struct Flow {
     pub app: Option<App>,
     /// What was said.
     pub facts: Option<Box<Facts>>,
+    /// Which part of a long flow this is, from 0; counters and times are the part's own.
+    pub part: u32,
     inspection: Inspection,
     /// Sequence numbers of the first bytes, where a SYN told them.
     bases: [Option<u32>; 2],
@@ -165,6 +180,7 @@ impl Flow {
             macs,
             app: datagram.carries.map(App::Tunnel),
             facts: None,
+            part: 0,
             inspection: if datagram.carries.is_some() { Inspection::Over } else { Inspection::Fresh },
             bases: [None; 2],
         }
@@ -178,6 +194,35 @@ impl Flow {
     /// The responder's address and port.
     pub const fn responder(&self) -> (Address, u16) {
         if self.low_began { (self.key.high, self.key.high_port) } else { (self.key.low, self.key.low_port) }
+    }
+
+    /// What it did so far, if it began at least `seconds` ago: its counters begin anew, what is known of it stays.
+    fn part(&mut self, seconds: u32) -> Option<Self> {
+        if self.end.saturating_sub(self.start) < i64::from(seconds) * 1_000_000_000 || self.has_ended() {
+            return None;
+        }
+        let part = Self {
+            key: self.key,
+            low_began: self.low_began,
+            start: self.start,
+            end: self.end,
+            sides: std::mem::take(&mut self.sides),
+            state: self.state,
+            tunnel: self.tunnel,
+            carries: self.carries,
+            macs: self.macs,
+            app: self.app,
+            facts: self.facts.clone(),
+            part: self.part,
+            inspection: Inspection::Over,
+            bases: self.bases,
+        };
+        // Which flags were seen decides how the flow ends.
+        for side in Side::BOTH {
+            self.sides[side.index()].flags = part.sides[side.index()].flags;
+        }
+        (self.start, self.part) = (self.end, self.part + 1);
+        Some(part)
     }
 
     /// Its community id, version 1, seed 0.

@@ -6,7 +6,7 @@
 use crate::{
     capture::Frame,
     flow::{self, Flow, Table},
-    packet::{self, Arp, Decoder, fragment},
+    packet::{self, Arp, Datagram, Decoder, Sink, fragment},
 };
 
 /// How much a meter may hold.
@@ -65,6 +65,11 @@ impl Meter {
         self.decoder.frame(frame, &mut self.table);
     }
 
+    /// Takes a frame, and hands what is in it to somebody else too.
+    pub fn frame_beside(&mut self, frame: &Frame<'_>, beside: &mut impl Sink) {
+        self.decoder.frame(frame, &mut Both { table: &mut self.table, beside });
+    }
+
     /// Time went by without frames: nanoseconds since 1970 UTC.
     pub fn tick(&mut self, now: i64) {
         self.table.tick(now);
@@ -85,6 +90,11 @@ impl Meter {
         self.table.arp()
     }
 
+    /// Flows under way.
+    pub fn under_way(&self) -> usize {
+        self.table.len()
+    }
+
     /// Bytes held for flows under way.
     pub fn held(&self) -> usize {
         self.table.held()
@@ -93,5 +103,22 @@ impl Meter {
     /// What was seen so far.
     pub const fn summary(&self) -> Summary {
         Summary { packets: self.decoder.counts(), fragments: self.decoder.fragments(), flows: self.table.counts() }
+    }
+}
+
+/// The table, and somebody beside it.
+struct Both<'a, S> {
+    table: &'a mut Table,
+    beside: &'a mut S,
+}
+
+impl<S: Sink> Sink for Both<'_, S> {
+    fn datagram(&mut self, datagram: &Datagram<'_>) {
+        self.beside.datagram(datagram);
+        self.table.datagram(datagram);
+    }
+
+    fn arp(&mut self, arp: &Arp) {
+        self.beside.arp(arp);
     }
 }

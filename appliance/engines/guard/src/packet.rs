@@ -105,6 +105,8 @@ pub struct Segment {
     pub acknowledgement: u32,
     /// The flags' low byte: [`Segment::FIN`] and its neighbours.
     pub flags: u8,
+    /// The window as it stands in the header, unscaled.
+    pub window: u16,
 }
 
 impl Segment {
@@ -136,6 +138,8 @@ pub struct Datagram<'a> {
     pub destination: Address,
     /// IP protocol number of what it carries.
     pub protocol: u8,
+    /// Hops it may still go: IPv4's time to live, IPv6's hop limit.
+    pub hops: u8,
     /// TCP's, UDP's or SCTP's port; ICMP's type.
     pub source_port: u16,
     /// TCP's, UDP's or SCTP's port; ICMP's code.

@@ -53,6 +53,9 @@ pub struct Record<'a> {
     pub start: i64,
     /// Last packet, microseconds since 1970 UTC.
     pub end: i64,
+    /// Which part of a long flow, from 0: a live capture tells of them while they last.
+    #[serde(skip_serializing_if = "is_first")]
+    pub part: u32,
     /// Outer VLAN, then inner.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vlan: Vec<u16>,
@@ -114,10 +117,16 @@ impl<'a> Record<'a> {
             alpn: tls.map_or(&[], |tls| &tls.alpn),
             start: flow.start.div_euclid(1_000),
             end: flow.end.div_euclid(1_000),
+            part: flow.part,
             // Twelve bits each.
             vlan: vlan.into_iter().filter(|tag| *tag != 0).filter_map(|tag| u16::try_from(tag).ok()).collect(),
             tunnel: flow.tunnel.map(|tunnel| tunnel.name()),
             facts,
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+const fn is_first(part: &u32) -> bool {
+    *part == 0
 }

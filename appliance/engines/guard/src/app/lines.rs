@@ -143,6 +143,12 @@ impl Conversation {
                 let user = quoted.map(|user| text(user.strip_suffix(b"\"").unwrap_or(user), TEXT));
                 facts.plaintext_login = user;
             }
+            (App::Imap, _, b"AUTHENTICATE") if words.get(2).is_some_and(|kind| kind.eq_ignore_ascii_case(b"plain")) => {
+                match words.get(3) {
+                    Some(initial) => facts.plaintext_login = credentials(Credentials::Plain, initial),
+                    None => self.credentials = Some(Credentials::Plain),
+                }
+            }
             (App::Smtp | App::Pop3, b"AUTH", b"PLAIN") => match words.get(2) {
                 Some(initial) => facts.plaintext_login = credentials(Credentials::Plain, initial),
                 None => self.credentials = Some(Credentials::Plain),

@@ -34,11 +34,13 @@ pub struct Limits {
     pub streams: u32,
     /// Seconds in which stragglers of an ended stream still belong to it.
     pub ended: u32,
+    /// Seconds after which what a flow did so far is handed out as a part of it, at its next packet; 0 is never.
+    pub part: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { flows: 1 << 17, memory: 128 << 20, unanswered: 30, datagrams: 60, streams: 300, ended: 5 }
+        Self { flows: 1 << 17, memory: 128 << 20, unanswered: 30, datagrams: 60, streams: 300, ended: 5, part: 0 }
     }
 }
 
@@ -233,7 +235,10 @@ impl Table {
         self.index.remove(&slot.flow.key);
         self.heap -= slot.heap;
         slot.flow.conclude();
-        self.finished.push_back(slot.flow);
+        // Of a long flow, parts that say nothing new are not told.
+        if slot.flow.part == 0 || slot.flow.sides.iter().any(|side| side.packets > 0) {
+            self.finished.push_back(slot.flow);
+        }
     }
 
     /// Makes room until the table is within its limits.
@@ -316,6 +321,11 @@ impl Sink for Table {
         if slot.class != class || !last {
             self.unlink(at);
             self.link(at, class);
+        }
+        if self.limits.part > 0
+            && let Some(part) = self.slots[at as usize].as_mut().and_then(|slot| slot.flow.part(self.limits.part))
+        {
+            self.finished.push_back(part);
         }
         if self.index.len() > self.limits.flows || self.held() > self.limits.memory {
             self.evict(at);

@@ -10,9 +10,10 @@ fn datagram(time: i64, source: (u128, u16), destination: (u128, u16), protocol: 
         source: Address(source.0),
         destination: Address(destination.0),
         protocol,
+        hops: 64,
         source_port: source.1,
         destination_port: destination.1,
-        segment: (protocol == TCP).then_some(Segment { sequence: 0, acknowledgement: 0, flags }),
+        segment: (protocol == TCP).then_some(Segment { sequence: 0, acknowledgement: 0, flags, window: 0 }),
         payload: &[],
         cut: 0,
         packets: 1,
@@ -71,6 +72,22 @@ fn silence_ends_flows_and_a_port_used_again_begins_one() {
     table.tick(31 * SECOND);
     assert_eq!(drain(&mut table).len(), 1);
     assert!(table.is_empty());
+}
+
+#[test]
+fn a_long_flow_is_told_in_parts_that_add_up() {
+    let mut table = Table::new(Limits { part: 60, ..Limits::default() });
+    table.datagram(&datagram(0, (1, 1000), (2, 80), TCP, Segment::SYN));
+    table.datagram(&datagram(1, (2, 80), (1, 1000), TCP, Segment::SYN | Segment::ACK));
+    for time in 1..=200 {
+        table.datagram(&datagram(time * SECOND, (1, 1000), (2, 80), TCP, Segment::ACK));
+    }
+    table.finish();
+    let parts = drain(&mut table);
+    assert_eq!(parts.iter().map(|flow| flow.part).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(parts.iter().map(|flow| flow.sides[0].packets + flow.sides[1].packets).sum::<u64>(), 202);
+    assert!(parts.iter().all(|flow| flow.initiator() == (Address(1), 1000) && flow.state == State::Answered));
+    assert!(parts.windows(2).all(|pair| pair[0].end <= pair[1].start));
 }
 
 #[test]

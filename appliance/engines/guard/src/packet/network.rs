@@ -17,6 +17,7 @@ struct Packet<'a> {
     source: Address,
     destination: Address,
     protocol: u8,
+    hops: u8,
     body: &'a [u8],
     /// Bytes of the body that the capture cut off.
     cut: u32,
@@ -65,6 +66,7 @@ impl Decoder {
             source: Address::four([head[12], head[13], head[14], head[15]]),
             destination: Address::four([head[16], head[17], head[18], head[19]]),
             protocol: head[9],
+            hops: head[8],
             body,
             cut: count(total - end),
             packets: 1,
@@ -86,7 +88,7 @@ impl Decoder {
         };
         self.counts.packets += 1;
         let mut cursor = Cursor::new(&head[4..]);
-        let (Some(length), Some(next), Some(_), Some(source), Some(destination)) =
+        let (Some(length), Some(next), Some(hops), Some(source), Some(destination)) =
             (cursor.u16(), cursor.u8(), cursor.u8(), cursor.array(), cursor.array())
         else {
             return;
@@ -99,6 +101,7 @@ impl Decoder {
             source: Address::six(source),
             destination: Address::six(destination),
             protocol: next,
+            hops,
             body: &rest[..end],
             cut: count(length - end),
             packets: 1,
@@ -242,6 +245,7 @@ impl Decoder {
                     sequence: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
                     acknowledgement: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
                     flags: head[13],
+                    window: u16::from_be_bytes([head[14], head[15]]),
                 });
                 datagram.payload = if header < 20 { &[] } else { body.get(header..).unwrap_or_default() };
             }
@@ -279,6 +283,7 @@ fn datagram<'a>(packet: &Packet<'a>, context: Context, carries: Option<Tunnel>) 
         source: packet.source,
         destination: packet.destination,
         protocol: packet.protocol,
+        hops: packet.hops,
         source_port: 0,
         destination_port: 0,
         segment: None,
