@@ -156,7 +156,7 @@ fn pages_go_on_where_they_ended_across_chunks_and_disorder() {
         let mut keys = Vec::new();
         let mut before = None;
         loop {
-            let page = world.store.page(&search, before, 10).unwrap();
+            let page = world.store.page(&search, before, 40).unwrap();
             keys.extend(page.hits.iter().map(|hit| hit.key));
             before = page.next;
             if before.is_none() {
