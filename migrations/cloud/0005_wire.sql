@@ -170,13 +170,20 @@ BEGIN
 END
 $$;
 
--- Whether an edit touches who somebody is or may do: the organisation itself, or a user or a role, beyond how a user is
--- called and spoken to.
-CREATE FUNCTION sent_is_identity(target text, op text, present jsonb, new_values jsonb) RETURNS boolean
+-- Why an edit is more than one branch may decide, null when it is not: the organisation itself, what holds on every box of it,
+-- the other branches, and who may do what. How its own branch is called is the branch's, and so is how a user is called and
+-- spoken to.
+CREATE FUNCTION sent_reserved(target text, op text, own_branch boolean, present jsonb, new_values jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT target IN ('organizations', 'roles') OR target = 'users' AND (op <> 'u' OR present IS NULL
-        OR NOT present @> (new_values - '{name,locale,version,organization_id}'::text[]))
+    SELECT CASE target
+        WHEN 'organizations' THEN 'changes the organisation itself'
+        WHEN 'organization_settings' THEN 'changes what holds for all branches'
+        WHEN 'branches' THEN CASE WHEN op <> 'u' OR NOT own_branch THEN 'changes another branch' END
+        WHEN 'roles' THEN 'changes who may do what'
+        WHEN 'users' THEN CASE WHEN op <> 'u' OR present IS NULL
+            OR NOT present @> (new_values - '{name,locale,version,organization_id}'::text[]) THEN 'changes who may do what' END
+    END
 $$;
 
 -- A password's verifier without the proof that its author knew the password before it (docs/design/0004).
@@ -212,9 +219,9 @@ $$;
 -- Judges one transaction's edits of cloud-owned rows, in order. An edit whose base version is current is applied and so
 -- flows down again; so is one that only follows the same box's own edits. Any other waits for a person.
 --
--- Who may do what, and how the organisation is called, is never changed by a box's word alone: whoever takes over one
--- branch's box must not become the owner of all branches. Such edits wait for a person, but for those of a box that brought
--- its organisation along. An MSP's own users are made at the console only, so there the edit is refused outright.
+-- What is more than one branch's (sent_reserved) is never changed by a box's word alone: whoever takes over one branch's box
+-- must not become the owner of all branches. Such edits wait for a person, but for those of a box that brought its
+-- organisation along. An MSP's own users are made at the console only, so there the edit is refused outright.
 --
 -- A user's own new password needs nobody: the edit proves that the password before it was typed, and whoever knows that one
 -- could as well change it at the console. It is held against the password that counts now, so its base version says nothing.
@@ -234,12 +241,13 @@ DECLARE
     whole jsonb;
     row_key jsonb;
     sync_class text;
-    touches_identity boolean;
+    reserved text;
     is_proven boolean;
     is_beyond boolean;
     is_refused boolean;
     answer bigint;
     cause text;
+    own_branch uuid := (SELECT b.branch_id FROM boxes b WHERE b.id = box);
 BEGIN
     -- Two boxes judged at once would both find their base version current.
     PERFORM FROM reference_heads h WHERE h.organization_id = organization FOR UPDATE;
@@ -260,14 +268,13 @@ BEGIN
             PERFORM sent_answer(organization, edit ->> 't', row_key);
             CONTINUE;
         END IF;
-        touches_identity := sent_is_identity(edit ->> 't', edit ->> 'o', present.row, edit -> 'n')
-            AND NOT is_proven AND NOT sent_is_alone(organization, box);
+        reserved := CASE WHEN NOT is_proven AND NOT sent_is_alone(organization, box) THEN sent_reserved(edit ->> 't',
+            edit ->> 'o', row_key ->> 'id' = own_branch::text, present.row, edit -> 'n') END;
         is_beyond := base > coalesce(present.version, 0);
         cause := CASE
             WHEN is_beyond THEN format('based on version %s, which this cloud never gave the row', base)
             WHEN sync_class = 'proposal' THEN 'needs a decision'
-            WHEN touches_identity AND edit ->> 't' = 'organizations' THEN 'changes the organisation itself'
-            WHEN touches_identity THEN 'changes who may do what'
+            WHEN reserved IS NOT NULL THEN reserved
             WHEN is_proven OR base = coalesce(present.version, 0) THEN NULL
             WHEN present.origin_box = box AND base >= present.origin_base THEN NULL
             ELSE format('based on version %s, the row is at %s', base, present.version)
@@ -285,7 +292,7 @@ BEGIN
             PERFORM set_config('sent.origin_box', '', true), set_config('sent.origin_base', '', true);
         END IF;
         IF cause IS NOT NULL THEN
-            is_refused := is_beyond OR touches_identity AND EXISTS (
+            is_refused := is_beyond OR reserved IS NOT NULL AND EXISTS (
                 SELECT FROM tenants t WHERE t.organization_id = organization AND t.parent_id IS NULL);
             answer := CASE WHEN is_refused THEN sent_answer(organization, edit ->> 't', row_key) END;
             INSERT INTO proposals (organization_id, box_id, epoch, sequence, ordinal, table_name, key, op, proposed,

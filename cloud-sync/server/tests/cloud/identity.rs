@@ -139,6 +139,41 @@ async fn one_branch_does_not_rename_the_organisation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_branch_decides_nothing_for_the_others() {
+    let world = World::new(false).await;
+    let customer = world.customer("Northwind").await;
+    let mut made = world.enrolled(&customer, "till").await;
+    let elsewhere = Uuid::from_u128(7);
+    let mut owner = world.postgres.owner().await;
+    sqlx::query("INSERT INTO branches (organization_id, id, name) VALUES ($1, $2, 'Harbour')")
+        .bind(customer.id)
+        .bind(elsewhere)
+        .execute(&mut owner)
+        .await
+        .unwrap();
+    let rename = |id: Uuid, version: i64| json!({ "t": "branches", "o": "u", "k": { "id": id }, "v": version, "n": { "name": "Mine" }, "p": {} });
+    let mine = world.postgres.count("SELECT version FROM branches WHERE name <> 'Harbour'").await;
+    let theirs = world.postgres.count("SELECT version FROM branches WHERE name = 'Harbour'").await;
+    let opened = Uuid::from_u128(8);
+    made.write("branch.change", &json!([
+        rename(elsewhere, theirs),
+        { "t": "branches", "o": "i", "k": { "id": opened }, "v": 0, "n": { "id": opened, "name": "Mine too", "timezone": "UTC" } },
+        { "t": "branches", "o": "d", "k": { "id": elsewhere }, "v": theirs, "p": {} },
+        { "t": "organization_settings", "o": "i", "k": { "key": "entry.description.required" }, "v": 0,
+          "n": { "key": "entry.description.required", "value": "true" } },
+        rename(customer.branch, mine),
+    ])).await;
+    world.replica.project().await;
+    let named = world.postgres.count("SELECT count(*) FROM branches WHERE name LIKE 'Mine%'").await;
+    assert_eq!(named, 1, "a branch says how it is called itself");
+    let asked = "SELECT count(*) FROM proposals WHERE state = 'open' AND cause = 'changes another branch'";
+    assert_eq!(world.postgres.count(asked).await, 3);
+    let asked = "SELECT count(*) FROM proposals WHERE state = 'open' AND cause = 'changes what holds for all branches'";
+    assert_eq!(world.postgres.count(asked).await, 1);
+    assert_eq!(world.postgres.count("SELECT count(*) FROM organization_settings").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_the_cloud_never_gave_is_refused_and_the_box_is_told_why() {
     let world = World::new(false).await;
     let customer = world.customer("Northwind").await;
