@@ -62,10 +62,13 @@ need tshark tshark
 need rsyslogd rsyslog
 compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null || missing+=(rsyslog-openssl)
 need chromium chromium
+need pdftotext poppler-utils
 need chromedriver chromium-driver
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 # SQLite's preupdate hook is bound by bindgen at build time.
 compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing+=(libclang-dev)
+# The face reports are set in.
+[ -f /usr/share/fonts/opentype/inter/Inter-Regular.otf ] || missing+=(fonts-inter)
 # Packets are captured with libpcap; IEEE's registers name the makers of devices.
 compgen -G '/usr/include/pcap/pcap.h' >/dev/null || missing+=(libpcap-dev)
 [ -f /usr/share/ieee-data/oui.csv ] || missing+=(ieee-data)

@@ -6,6 +6,8 @@ use sent_core::{
     clock::SystemClock,
     engine::{Description, Engine},
     live::Hub,
+    mail::Mailer,
+    report::Sources,
     table::Table,
 };
 use sent_store::{Config, Context, Store, StoreError, spool::Spool};
@@ -13,8 +15,13 @@ use sent_store::{Config, Context, Store, StoreError, spool::Spool};
 use crate::{desired::Knobs, settings::Settings, telemetry::Measurements};
 
 /// What is constant about every engine.
-pub const ALL: &[Description] =
-    &[sent_capital::DESCRIPTION, sent_guard::DESCRIPTION, sent_pulse::DESCRIPTION, sent_radar::DESCRIPTION];
+pub const ALL: &[Description] = &[
+    sent_capital::DESCRIPTION,
+    sent_guard::DESCRIPTION,
+    sent_pulse::DESCRIPTION,
+    sent_radar::DESCRIPTION,
+    sent_shield::DESCRIPTION,
+];
 
 /// Tables of every engine.
 pub fn tables() -> Vec<Table> {
@@ -28,6 +35,7 @@ pub fn build(name: &str, context: &Context, knobs: &Knobs) -> Option<Result<Arc<
         "guard" => Some(guard(context)),
         "pulse" => Some(pulse(context, knobs)),
         "radar" => Some(radar(context)),
+        "shield" => Some(Ok(Arc::new(shield(context)))),
         _ => None,
     }
 }
@@ -46,10 +54,21 @@ fn pulse(context: &Context, knobs: &Knobs) -> Result<Arc<dyn Engine>, String> {
         organization: context.organization,
         sink: measurements.clone(),
         reader: measurements,
+        mail: context.mail.clone(),
         settings: sent_pulse::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
         interval: knobs.interval.subscribe(),
     };
     Ok(Arc::new(sent_pulse::Pulse::new(parts).map_err(|e| e.to_string())?))
+}
+
+fn shield(context: &Context) -> sent_shield::Shield {
+    sent_shield::Shield::new(sent_shield::Parts {
+        store: context.store.clone(),
+        organization: context.organization,
+        folder: context.folder.clone(),
+        mail: context.mail.clone(),
+        sources: context.sources.clone(),
+    })
 }
 
 fn guard(context: &Context) -> Result<Arc<dyn Engine>, String> {
@@ -84,6 +103,7 @@ pub fn context(
     settings: &Settings,
     hub: Arc<Hub>,
     spool: Arc<Spool>,
+    sources: Arc<dyn Sources>,
     name: &str,
 ) -> Result<Context, StoreError> {
     let folder = store.data().join(name);
@@ -101,6 +121,8 @@ pub fn context(
         spool,
         folder,
         organization: store.identity()?.organization,
+        mail: Mailer::new(&settings.mail).map_err(|e| StoreError::Corrupt(e.to_string()))?.map(Arc::new),
+        sources,
         settings: Arc::new(section),
     })
 }

@@ -9,6 +9,7 @@ mod engines;
 mod gateway;
 mod isolation;
 mod log;
+mod reports;
 mod serve;
 mod settings;
 mod sim;
@@ -130,12 +131,13 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::Arc};
 
     use clap::CommandFactory as _;
     use sent_core::{
         live::Hub,
         reference,
+        report::Nobody,
         route::{self, Routes},
     };
 
@@ -161,8 +163,9 @@ mod tests {
         let spool = serve::open_spool(store.data(), "main", &settings, store.clock().clone()).expect("opens");
         let mut all = Routes::new();
         for description in engines::ALL {
-            let context =
-                engines::context(&store, &settings, Hub::new(1), spool.clone(), description.name).expect("a context");
+            let (hub, nobody) = (Hub::new(1), Arc::new(Nobody));
+            let context = engines::context(&store, &settings, hub, spool.clone(), nobody, description.name);
+            let context = context.expect("a context");
             let engine = engines::build(description.name, &context, &Knobs::new(&settings));
             all = all.merge(engine.expect("is known").expect("is built").routes());
         }

@@ -2,6 +2,7 @@
 //! opposite order.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -26,12 +27,15 @@ use crate::{
     desired::{DESIRED, Knobs},
     engines,
     gateway::{self, Gateway, Peer, forward},
+    reports::{Reporters, Source},
     settings::Settings,
     supervisor::Supervisor,
     sync::SyncHandle,
     tls, worker,
 };
 
+/// The file in the data folder that holds the address of the running box.
+const ADDRESS: &str = "gateway.address";
 /// How long requests under way may take once the box stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -65,6 +69,20 @@ fn may_listen(listener: &Listener, channel: &ChannelName) -> bool {
         },
     };
     listener.rights.allow(right)
+}
+
+/// Where the running box listens, for verbs that ask whether it answers: the command line may have named another address
+/// than the settings. A box whose disk is full runs without it.
+fn remember_address(data: &Path, address: SocketAddr) {
+    if let Err(error) = sent_store::file::write_atomically(&data.join(ADDRESS), address.to_string().as_bytes()) {
+        tracing::warn!(%error, "the address is not noted");
+    }
+}
+
+/// Where the box of a data folder listens, or would if it ran.
+pub fn address(data: &Path, settings: &Settings) -> SocketAddr {
+    let noted = std::fs::read_to_string(data.join(ADDRESS)).ok();
+    noted.and_then(|text| text.trim().parse().ok()).unwrap_or(settings.gateway.listen)
 }
 
 /// Runs the box until told to stop.
@@ -122,8 +140,10 @@ pub async fn run(
     };
     let router = gateway::router(gateway, routes, workers);
     let scheme = if settings.gateway.certificate.as_os_str().is_empty() { "http" } else { "https" };
-    println!("READY {scheme}://{}", listener.local_addr()?);
-    tracing::info!(name = identity.name, address = %listener.local_addr()?, "ready");
+    let address = listener.local_addr()?;
+    remember_address(&data, address);
+    println!("READY {scheme}://{address}");
+    tracing::info!(name = identity.name, %address, "ready");
     // Nobody supervises a box that was started by hand.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(store.clone(), shutdown.clone()));
@@ -138,6 +158,8 @@ pub async fn run(
     if let Err(error) = spool.flush() {
         tracing::error!(%error, "the spool could not be flushed");
     }
+    // What stays behind names an address where nobody answers, which is what is said then.
+    let _ = std::fs::remove_file(data.join(ADDRESS));
     served
 }
 
@@ -152,6 +174,7 @@ fn start_engines(
 ) -> anyhow::Result<(Routes, Router)> {
     let mut routes = Routes::new();
     let mut workers = Router::new();
+    let (reporters, mut sources) = (Reporters::default(), Vec::new());
     for name in settings.engines.workers.iter().chain(&settings.engines.disabled) {
         if !engines::ALL.iter().any(|d| d.name == name) {
             bail!("the settings name an engine that does not exist: {name}");
@@ -175,16 +198,20 @@ fn start_engines(
             }
             supervisor.keep_worker(name, program, arguments, settings.workers.clone());
             tokio::spawn(forward::overhear(name, socket.clone(), hub.clone(), supervisor.shutdown().clone()));
+            sources.push(Source::Worker(name, socket.clone()));
             workers = workers.merge(forward::router(name, socket));
         } else {
-            let context = engines::context(store, settings, hub.clone(), spool.clone(), name)?;
+            let context =
+                engines::context(store, settings, hub.clone(), spool.clone(), Arc::new(reporters.clone()), name)?;
             let engine = engines::build(name, &context, knobs)
                 .ok_or_else(|| anyhow!("there is no engine {name}"))?
                 .map_err(|e| anyhow!(e))?;
             routes = routes.merge(engine.routes());
+            sources.push(Source::Here(engine.clone()));
             supervisor.keep_engine(engine);
         }
     }
+    reporters.fill(sources);
     Ok((routes, workers))
 }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use sent_contract::home::Setting;
-use sent_core::settings::{self, SettingsError};
+use sent_core::{
+    mail::Settings as Mail,
+    settings::{self, SettingsError},
+};
 use serde::{Deserialize, Serialize};
 
 /// The documented example: the reference page, and by a test the defaults.
@@ -31,6 +34,8 @@ pub struct Settings {
     pub sync: Sync,
     /// `[log]`.
     pub log: Log,
+    /// `[mail]`.
+    pub mail: Mail,
     /// `[guard]`: bounds are checked where they are used ([`sent_guard::settings`]).
     pub guard: sent_guard::settings::Settings,
     /// `[pulse]`.
@@ -156,10 +161,6 @@ impl Default for Log {
 pub struct Pulse {
     /// Seconds between measurements of the box itself.
     pub interval: u32,
-    /// Mail server.
-    pub smtp: String,
-    /// Sender.
-    pub from: String,
     /// Signs webhooks.
     pub webhook_secret: String,
     /// Days alerts are kept after their end.
@@ -168,13 +169,7 @@ pub struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self {
-            interval: 10,
-            smtp: String::new(),
-            from: "sent@localhost".to_owned(),
-            webhook_secret: String::new(),
-            alerts_days: 365,
-        }
+        Self { interval: 10, webhook_secret: String::new(), alerts_days: 365 }
     }
 }
 
@@ -294,7 +289,7 @@ pub fn load(file: Option<&Path>, data: &Path) -> Result<Settings, SettingsError>
 }
 
 /// Keys whose values are never shown.
-const SECRET: &[&str] = &["pulse.smtp", "pulse.webhook_secret"];
+const SECRET: &[&str] = &["mail.server", "pulse.webhook_secret"];
 
 impl Settings {
     /// What is wrong beyond the form, if anything is.
@@ -385,7 +380,7 @@ mod tests {
     #[test]
     fn a_secret_is_not_listed() {
         let settings =
-            Settings { pulse: Pulse { smtp: "smtp://u:p@h".into(), ..Pulse::default() }, ..Settings::default() };
+            Settings { mail: Mail { server: "smtp://u:p@h".into(), ..Mail::default() }, ..Settings::default() };
         assert!(settings.listing().iter().all(|s| !s.value.contains("u:p")));
     }
 }

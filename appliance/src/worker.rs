@@ -4,13 +4,13 @@
 //! the main process, which has the pages: whoever asks the socket for `/live` gets it line by line. It ends when the main process
 //! tells it to, and with the main process, however that ends: the next one begins its own workers at once.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow, ensure};
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, Query, Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -19,8 +19,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use nix::sys::signal::Signal;
 use sent_core::{
-    Scope,
+    Problem, Scope,
+    engine::Engine,
     live::{Hub, Said},
+    report::{Nobody, Period, Section},
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
@@ -30,6 +32,7 @@ use crate::{
     desired::Knobs,
     engines,
     gateway::forward::{LIVE, PEER, SCOPE},
+    reports::REPORT,
     serve,
     settings::Settings,
 };
@@ -52,7 +55,7 @@ pub async fn run(
     let _others = store.watch_others()?;
     let hub = Hub::new(rand::random());
     let spool = serve::open_spool(&data, &format!("worker-{name}"), &settings, store.clock().clone())?;
-    let context = engines::context(&store, &settings, hub.clone(), spool, name)?;
+    let context = engines::context(&store, &settings, hub.clone(), spool, Arc::new(Nobody), name)?;
     // A worker heeds its settings file alone: what the cloud desires reaches the main process.
     let knobs = Knobs::new(&settings);
     let engine = engines::build(name, &context, &knobs)
@@ -73,6 +76,7 @@ pub async fn run(
         .routes()
         .into_router()
         .route("/health", get(move || async move { Json(health.health()) }))
+        .route(REPORT, get(reported).with_state(engine.clone()))
         .route(LIVE, get(move || async move { published(&hub, ending) }))
         .layer(middleware::from_fn(take_scope));
     let work = tokio::spawn(engine.run(shutdown.clone()));
@@ -101,6 +105,16 @@ fn line(said: &Said) -> Result<Bytes, serde_json::Error> {
     let mut line = serde_json::to_vec(said)?;
     line.push(b'\n');
     Ok(line.into())
+}
+
+async fn reported(
+    State(engine): State<Arc<dyn Engine>>,
+    scope: Option<Extension<Scope>>,
+    Query(period): Query<Period>,
+) -> Result<Json<Option<Section>>, Problem> {
+    // Only the main process asks, and it says for whom.
+    let Some(Extension(scope)) = scope else { return Err(Problem::invalid("a report is somebody's")) };
+    engine.report(&scope, period).await.map(Json)
 }
 
 async fn take_scope(mut request: Request, next: Next) -> Response {

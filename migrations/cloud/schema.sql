@@ -799,3 +799,68 @@ CREATE TABLE guard_certificates (
     PRIMARY KEY (box_id, server, port, sha256)
 );
 CREATE INDEX guard_certificates_ending ON guard_certificates (organization_id, not_after);
+
+-- How reports of the boxes look. Class down.
+CREATE TABLE report_templates (
+    organization_id uuid NOT NULL, -- whose
+    id              uuid NOT NULL, -- id
+    name            text NOT NULL, -- name
+    title           text NOT NULL, -- headline
+    sender          text NOT NULL, -- who sends it
+    accent          text NOT NULL, -- colour, #rrggbb
+    closing         text NOT NULL, -- last words
+    logo            text, -- data URL
+    version         bigint NOT NULL, -- reference version
+    PRIMARY KEY (organization_id, id)
+);
+
+-- When boxes make reports by themselves. Class up.
+CREATE TABLE report_schedules (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL, -- box
+    received_at     bigint NOT NULL, -- projected here, µs
+    id              uuid NOT NULL, -- id
+    name            text NOT NULL, -- name
+    template_id     uuid NOT NULL, -- template
+    weekday         smallint NOT NULL, -- 1 is Monday
+    minute          smallint NOT NULL, -- of the day, in the branch's zone
+    recipients      text NOT NULL, -- mail addresses, JSON
+    paused          smallint NOT NULL, -- 1: makes nothing
+    done_until      bigint NOT NULL, -- µs: what was due until then is made
+    PRIMARY KEY (box_id, id)
+);
+
+-- Reports that boxes made; the PDFs stay there. Class up.
+CREATE TABLE reports (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL, -- box
+    received_at     bigint NOT NULL, -- projected here, µs
+    id              uuid NOT NULL, -- id
+    schedule_id     uuid, -- the schedule that made it
+    title           text NOT NULL, -- headline
+    from_at         bigint NOT NULL, -- µs
+    to_at           bigint NOT NULL, -- µs
+    made_at         bigint NOT NULL, -- µs
+    made_by         text NOT NULL, -- who
+    pages           integer NOT NULL, -- pages
+    bytes           bigint NOT NULL, -- bytes of the PDF
+    sha256          text NOT NULL, -- of the PDF, hex
+    missing         text NOT NULL, -- engines that did not answer, JSON
+    recipients      text NOT NULL, -- mail addresses, JSON
+    PRIMARY KEY (box_id, id)
+);
+
+-- What of them is sent to whom. Class up.
+CREATE TABLE report_mails (
+    organization_id uuid NOT NULL, -- whose
+    box_id          uuid NOT NULL, -- box
+    received_at     bigint NOT NULL, -- projected here, µs
+    id              uuid NOT NULL, -- id
+    report_id       uuid NOT NULL, -- report
+    recipient       text NOT NULL, -- mail address
+    state           text NOT NULL, -- waiting, sent, failed
+    attempts        integer NOT NULL, -- so far
+    next_at         bigint NOT NULL, -- µs
+    error           text, -- of the last attempt
+    PRIMARY KEY (box_id, id)
+);

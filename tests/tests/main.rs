@@ -17,6 +17,7 @@ mod poison_transaction;
 mod radar_reload;
 mod radar_restart;
 mod reference_data;
+mod report_pdf;
 mod restored_backup;
 mod revoked_box;
 mod syslog_tls;

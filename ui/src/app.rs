@@ -137,6 +137,7 @@ fn Page() -> Html {
         (false, Route::Charts) => html! { <pages::charts::Charts /> },
         (false, Route::Alerts) => html! { <pages::alerts::Alerts /> },
         (false, Route::Rules) => html! { <pages::rules::Rules /> },
+        (false, Route::Reports) => html! { <pages::reports::Reports /> },
         (false, Route::Sync) => html! { <pages::sync::Sync /> },
         (false, Route::Quarantine) => html! { <pages::given_back::GivenBack /> },
         (true, Route::Home | Route::Boxes) => html! { <pages::boxes::Boxes /> },

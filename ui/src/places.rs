@@ -33,7 +33,11 @@ const BOX: [(&str, &[Place]); 4] = [
     ),
     (
         "Security & infrastructure",
-        &[place(Route::Hosts, "pulse", "Monitoring", 'm'), place(Route::Alerts, "bell", "Alerts", 'l')],
+        &[
+            place(Route::Hosts, "pulse", "Monitoring", 'm'),
+            place(Route::Alerts, "bell", "Alerts", 'l'),
+            place(Route::Reports, "report", "Reports", 'p'),
+        ],
     ),
     (
         "Box",

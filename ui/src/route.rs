@@ -47,6 +47,9 @@ pub enum Route {
     /// Box: alert rules.
     #[at("/monitoring/rules")]
     Rules,
+    /// Box: reports, their schedules and looks.
+    #[at("/reports")]
+    Reports,
     /// Box: the queue to the cloud, and its cause.
     #[at("/sync")]
     Sync,

@@ -9,7 +9,12 @@ use std::{future::Future, pin::Pin};
 use sent_contract::Status;
 use tokio_util::sync::CancellationToken;
 
-use crate::{route::Routes, table::Table};
+use crate::{
+    Problem, Scope,
+    report::{Period, Section},
+    route::Routes,
+    table::Table,
+};
 
 /// A boxed future.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -47,4 +52,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Its health now.
     fn health(&self) -> Status;
+
+    /// What it has to say in a report about a time, to whoever asks. `None`: nothing, whatever the time.
+    fn report(&self, _scope: &Scope, _period: Period) -> BoxFuture<Result<Option<Section>, Problem>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }

@@ -1,6 +1,11 @@
 //! `sent status` and `sent doctor`.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use sent_contract::sync::Refused;
 use sent_core::{clock::SystemClock, identity};
@@ -9,7 +14,7 @@ use sent_sync::Identity;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use crate::settings::Settings;
+use crate::{serve, settings::Settings};
 
 /// Free bytes below which a box is in trouble: room for the WAL of a large import.
 const LOW_DISK: u64 = 256 << 20;
@@ -28,6 +33,7 @@ struct Report {
     organization: String,
     version: &'static str,
     running: bool,
+    address: SocketAddr,
     enrolled: bool,
     cloud: Option<String>,
     epoch: u64,
@@ -44,8 +50,8 @@ struct Report {
     reference: u64,
 }
 
-fn running(settings: &Settings) -> bool {
-    std::net::TcpStream::connect_timeout(&settings.gateway.listen, ANSWER).is_ok()
+fn answers(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, ANSWER).is_ok()
 }
 
 fn report(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Result<Report> {
@@ -53,12 +59,14 @@ fn report(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Result
     let row = store.identity()?;
     let joined = Identity::load(data)?;
     let waiting = runtime.block_on(store.waiting())?;
+    let address = serve::address(data, settings);
     Ok(Report {
         name: row.name,
         box_id: row.box_id.to_string(),
         organization: row.organization.to_string(),
         version: env!("CARGO_PKG_VERSION"),
-        running: running(settings),
+        running: answers(address),
+        address,
         enrolled: joined.is_some(),
         cloud: joined.map(|i| i.cloud.to_string()),
         epoch: row.epoch,
@@ -83,7 +91,7 @@ pub fn status(data: &Path, settings: &Settings, runtime: &Runtime, json: bool) -
     }
     println!("{} ({})", report.name, report.box_id);
     let answers = if report.running { "answers" } else { "does not answer" };
-    println!("  server      {answers} on {}", settings.gateway.listen);
+    println!("  server      {answers} on {}", report.address);
     println!("  cloud       {}", report.cloud.as_deref().unwrap_or("none: this box stands alone"));
     print!("  epoch       {}, transaction {}", report.epoch, report.sequence);
     if report.enrolled {
@@ -127,7 +135,7 @@ pub fn doctor(data: &Path, settings: &Settings, runtime: &Runtime) -> anyhow::Re
             say(
                 report.running,
                 "server",
-                format!("{} {}", settings.gateway.listen, if report.running { "answers" } else { "does not answer" }),
+                format!("{} {}", report.address, if report.running { "answers" } else { "does not answer" }),
             );
             say(report.quarantined == 0, "quarantine", format!("{} transactions", report.quarantined));
             let verification = super::open(data, settings)?.verify_audit_blocking()?;

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use sent_core::{clock::SharedClock, live::Hub};
+use sent_core::{clock::SharedClock, live::Hub, mail::Mailer, report::Sources};
 use uuid::Uuid;
 
 use crate::{Store, spool::Spool};
@@ -22,6 +22,10 @@ pub struct Context {
     pub folder: PathBuf,
     /// The organisation the box belongs to.
     pub organization: Uuid,
+    /// Who takes mails, where a server is set.
+    pub mail: Option<Arc<Mailer>>,
+    /// Everybody who can be asked what there is to report.
+    pub sources: Arc<dyn Sources>,
     /// The engine's section of the settings file.
     pub settings: Arc<toml::Table>,
 }

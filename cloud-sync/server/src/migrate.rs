@@ -40,6 +40,8 @@ migrations![
     "0010_points.plain.sql",
     "0010_points.timescale.sql",
     "0011_radar.sql",
+    "0012_guard.sql",
+    "0013_shield.sql",
 ];
 
 /// Which form of a migration is meant.

@@ -14,6 +14,7 @@ pub mod pulse;
 pub mod radar;
 pub mod reference;
 pub mod rights;
+pub mod shield;
 pub mod sync;
 
 pub use rust_decimal::Decimal;

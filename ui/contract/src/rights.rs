@@ -66,6 +66,15 @@ pub const BOX: &[Group] = &[
         ],
     },
     Group {
+        name: "Reports",
+        pattern: Some("shield.*"),
+        rights: &[
+            ("shield.read", "Read reports, and how and when they are made"),
+            ("shield.report.make", "Make reports"),
+            ("shield.write", "Change how and when reports are made, and remove them"),
+        ],
+    },
+    Group {
         name: "Sync",
         pattern: Some("sync.*"),
         rights: &[

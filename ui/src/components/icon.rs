@@ -32,6 +32,7 @@ fn path(name: &str) -> &'static str {
         "balance" => "M12 4v16M6 20h12M4 8h16M4 8l-2 6h5zM20 8l-3 6h5z",
         "pulse" => "M3 12h4l3-8 4 16 3-8h4",
         "bell" => "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",
+        "report" => "M6 3h9l4 4v14H6zM14 3v5h5M9 17v-3M12 17v-6M15 17v-4",
         "sync" => "M4 9a8 8 0 0 1 14-3l2 2M20 4v4h-4M20 15a8 8 0 0 1-14 3l-2-2M4 20v-4h4",
         "audit" => "M9 4H5v16h14V4h-4M9 3h6v3H9zM9 13l2 2 4-4",
         "users" => "M16 20v-2a4 4 0 0 0-8 0v2M12 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6",

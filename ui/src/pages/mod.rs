@@ -28,6 +28,7 @@ pub mod monitoring;
 pub mod proposals;
 pub mod quarantine;
 pub mod reference;
+pub mod reports;
 pub mod rules;
 pub mod settings;
 pub mod sync;

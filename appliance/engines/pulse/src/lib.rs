@@ -18,6 +18,7 @@ pub mod model;
 pub mod notify;
 pub mod prune;
 pub mod recorder;
+pub mod report;
 pub mod routes;
 pub mod runner;
 pub mod service;
@@ -29,7 +30,9 @@ use std::sync::Arc;
 
 use sent_contract::Status;
 use sent_core::{
+    Problem, Scope,
     engine::{BoxFuture, Description, Engine, Runs},
+    report::{Period, Section},
     route::Routes,
 };
 use tokio_util::sync::CancellationToken;
@@ -76,5 +79,10 @@ impl Engine for Pulse {
 
     fn health(&self) -> Status {
         self.service.health()
+    }
+
+    fn report(&self, scope: &Scope, period: Period) -> BoxFuture<Result<Option<Section>, Problem>> {
+        let (service, scope) = (self.service.clone(), scope.clone());
+        Box::pin(async move { service.report(&scope, period).await })
     }
 }

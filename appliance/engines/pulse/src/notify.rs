@@ -4,14 +4,17 @@
 //! recording it is sent again, with the same id. Within one life of the process it is not, even while the disk is full
 //! and the attempt cannot be recorded.
 
-pub mod mail;
 pub mod webhook;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use sent_contract::Uuid;
-use sent_core::{Scope, clock::SharedClock};
+use sent_core::{
+    Scope, Timestamp,
+    clock::SharedClock,
+    mail::{Letter, Mailer},
+};
 use sent_store::{Store, StoreError};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +24,6 @@ use crate::{
         SECOND,
         target::{Target, back_off},
     },
-    settings::Settings,
     store::{self, Attempt, Notification},
 };
 
@@ -39,7 +41,7 @@ pub struct Notifier {
     store: Store,
     clock: SharedClock,
     organization: Uuid,
-    mail: Option<mail::Mailer>,
+    mail: Option<Arc<Mailer>>,
     webhook: webhook::Poster,
     wake: Arc<Notify>,
 }
@@ -55,18 +57,19 @@ impl Notifier {
     pub fn new(
         store: Store,
         organization: Uuid,
-        settings: &Settings,
+        mail: Option<Arc<Mailer>>,
+        webhook_secret: &str,
         http: reqwest::Client,
         wake: Arc<Notify>,
-    ) -> Result<Self, mail::MailError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             clock: store.clock().clone(),
             store,
             organization,
-            mail: mail::Mailer::new(settings)?,
-            webhook: webhook::Poster::new(http, &settings.webhook_secret),
+            mail,
+            webhook: webhook::Poster::new(http, webhook_secret),
             wake,
-        })
+        }
     }
 
     /// Sends until it is told to stop.
@@ -130,8 +133,8 @@ impl Notifier {
     async fn send(&self, notification: &Notification) -> Result<(), String> {
         match notification.target.parse::<Target>() {
             Ok(Target::Mail(address)) => match &self.mail {
-                Some(mailer) => mailer.send(&address, notification).await.map_err(|e| e.to_string()),
-                None => Err("no mail server is set ([pulse] smtp)".to_owned()),
+                Some(mailer) => mailer.send(letter(address, notification)).await.map_err(|e| e.to_string()),
+                None => Err("no mail server is set ([mail] server)".to_owned()),
             },
             Ok(Target::Webhook(url)) => self.webhook.send(url, notification, self.clock.now().0).await,
             Err(e) => Err(e.to_string()),
@@ -166,4 +169,37 @@ fn subject(notification: &Notification) -> String {
     };
     let flapping = if alert.state == "flapping" { " (flapping)" } else { "" };
     format!("[SENT] {word}: {}{flapping}", alert.title)
+}
+
+/// A notification as a mail. The mail has the notification's own id: one that is sent twice is recognised.
+fn letter(to: String, notification: &Notification) -> Letter {
+    Letter {
+        id: notification.id,
+        to,
+        subject: subject(notification),
+        text: body(notification),
+        attachments: Vec::new(),
+    }
+}
+
+fn body(notification: &Notification) -> String {
+    let alert = &notification.alert;
+    let time = |at: i64| Timestamp(at).rfc3339();
+    let mut lines = vec![
+        alert.title.clone(),
+        String::new(),
+        format!("State:    {}", alert.state),
+        format!("Severity: {}", alert.severity),
+    ];
+    if let Some(value) = alert.value {
+        lines.push(format!("Value:    {value}"));
+    }
+    lines.push(format!("Raised:   {}", time(alert.raised_at)));
+    if let Some(at) = alert.resolved_at {
+        lines.push(format!("Resolved: {}", time(at)));
+    }
+    lines.push(String::new());
+    lines.extend(alert.labels.iter().map(|(name, value)| format!("{name}: {value}")));
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -16,7 +16,7 @@ use sent_contract::{
     Level, Page, Status, Uuid,
     pulse::{Alert, Check, Host, LivePoints, NewCheck, QueryAnswer, Rule, Series, Silence},
 };
-use sent_core::{Problem, Scope, clock::SharedClock, error::Kind, id, live::Hub};
+use sent_core::{Problem, Scope, clock::SharedClock, error::Kind, id, live::Hub, mail::Mailer};
 use sent_store::{Committed, Store, StoreError};
 use tokio::{
     sync::{Notify, broadcast, mpsc, watch},
@@ -65,6 +65,8 @@ pub struct Parts {
     pub sink: Arc<dyn Sink>,
     /// Where points are read.
     pub reader: Arc<dyn Reader>,
+    /// Who takes mails, where a server is set.
+    pub mail: Option<Arc<Mailer>>,
     /// `[pulse]`.
     pub settings: Settings,
     /// Seconds between the kept measurements of the box itself: `pulse.interval`, as it is at the time.
@@ -96,9 +98,6 @@ pub enum StartError {
     /// No client for checks.
     #[error("{0}")]
     Check(#[from] crate::check::Failure),
-    /// The mail settings.
-    #[error("{0}")]
-    Mail(#[from] crate::notify::mail::MailError),
 }
 
 impl Service {
@@ -109,7 +108,9 @@ impl Service {
         let (runner, changes) = Runner::new(recorder.clone(), clock.clone())?;
         let notify = Arc::new(Notify::new());
         let http = runner.http().clone();
-        let notifier = Notifier::new(parts.store.clone(), parts.organization, &parts.settings, http, notify.clone())?;
+        let secret = &parts.settings.webhook_secret;
+        let notifier =
+            Notifier::new(parts.store.clone(), parts.organization, parts.mail.clone(), secret, http, notify.clone());
         let started = clock.now().0;
         let book = Book::new(parts.store.clone(), parts.organization);
         Ok(Arc::new(Self {
@@ -128,6 +129,11 @@ impl Service {
             lasting: Mutex::default(),
             started,
         }))
+    }
+
+    /// The business rows.
+    pub(crate) fn rows(&self) -> &Store {
+        &self.parts.store
     }
 
     /// Where measurements meet.

@@ -8,10 +8,6 @@ use serde::Deserialize;
 pub struct Settings {
     /// Seconds between the kept measurements of the box itself.
     pub interval: u32,
-    /// The mail server, `smtp://user:password@host:587?tls=required`; without one no mail is sent.
-    pub smtp: String,
-    /// Sender of mails.
-    pub from: String,
     /// Webhooks are signed with this; without one they are not signed.
     pub webhook_secret: String,
     /// Days an alert is kept after its end, with what was told of it; 0 keeps it for ever.
@@ -20,13 +16,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            interval: 10,
-            smtp: String::new(),
-            from: "sent@localhost".to_owned(),
-            webhook_secret: String::new(),
-            alerts_days: 365,
-        }
+        Self { interval: 10, webhook_secret: String::new(), alerts_days: 365 }
     }
 }
 
@@ -46,10 +36,6 @@ impl Settings {
         if settings.alerts_days > 36_500 {
             return Err(SettingsError("alerts_days is at most 36500".to_owned()));
         }
-        settings
-            .from
-            .parse::<lettre::message::Mailbox>()
-            .map_err(|e| SettingsError(format!("from is no mail address: {e}")))?;
         Ok(settings)
     }
 }
@@ -61,7 +47,7 @@ mod tests {
     #[test]
     fn defaults_hold_and_unknown_keys_are_refused() {
         assert_eq!(Settings::read(&toml::Table::new()), Ok(Settings::default()));
-        for wrong in ["intervall = 5", "interval = 0", "alerts_days = 36501", "from = \"nobody\""] {
+        for wrong in ["intervall = 5", "interval = 0", "alerts_days = 36501"] {
             assert!(Settings::read(&wrong.parse().expect("toml")).is_err(), "{wrong}");
         }
     }

@@ -367,6 +367,13 @@ pub fn alerts(c: &Connection, state: Option<&str>, most: u32) -> Result<Vec<Aler
     rows(c, &sql, params![state, most], alert_row)
 }
 
+/// Alerts that were raised from one time up to, and without, another; newest first.
+pub fn alerts_between(c: &Connection, from: Micros, to: Micros) -> Result<Vec<AlertRow>> {
+    let sql =
+        format!("SELECT {ALERT} FROM alerts WHERE raised_at >= ?1 AND raised_at < ?2 ORDER BY raised_at DESC, id DESC");
+    rows(c, &sql, [from, to], alert_row)
+}
+
 /// One alert.
 pub fn alert(c: &Connection, id: Uuid) -> Result<Option<AlertRow>> {
     let sql = format!("SELECT {ALERT} FROM alerts WHERE id = ?1");

@@ -21,6 +21,7 @@ use sent_contract::{
     Level,
     pulse::{Alert, Silence},
 };
+use sent_core::mail;
 use sent_pulse::{notify::webhook::signature, settings::Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -267,12 +268,8 @@ async fn mail_server() -> (u16, Arc<Mutex<Vec<String>>>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_arrives() {
     let (port, mails) = mail_server().await;
-    let world = World::start(Settings {
-        smtp: format!("smtp://127.0.0.1:{port}"),
-        from: "SENT <sent@box.example>".into(),
-        ..Settings::default()
-    })
-    .await;
+    let mail = mail::Settings { server: format!("smtp://127.0.0.1:{port}"), from: "SENT <sent@box.example>".into() };
+    let world = World::start_with_mail(Settings::default(), &mail).await;
     world.rule(json!({"name": "Shop is closed", "notify": ["mail:it@example.org"]})).await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
     world.check("shop", json!({"kind": "tcp", "host": "127.0.0.1", "port": closed})).await;

@@ -43,6 +43,9 @@ fn collect(value: &Value, path: String, depth: usize, found: &mut Vec<(String, f
         Value::Bool(b) => found.push((path, f64::from(u8::from(*b)))),
         Value::String(s) => found.extend(scalar(s).map(|n| (path, n))),
         Value::Object(fields) => {
+            // By name, not as the sensor happens to write them: of too many, the same ones are taken each time.
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
             for (name, field) in fields {
                 collect(field, join(&path, name), depth + 1, found);
             }

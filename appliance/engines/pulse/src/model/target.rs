@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use sent_core::mail::is_address;
 use url::Url;
 
 use crate::model::SECOND;
@@ -35,9 +36,10 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, TargetError> {
         if let Some(address) = text.strip_prefix("mail:") {
             let address = address.trim();
-            return match address.parse::<lettre::Address>() {
-                Ok(_) => Ok(Self::Mail(address.to_owned())),
-                Err(_) => Err(TargetError::Address(address.to_owned())),
+            return if is_address(address) {
+                Ok(Self::Mail(address.to_owned()))
+            } else {
+                Err(TargetError::Address(address.to_owned()))
             };
         }
         let Some(url) = text.strip_prefix("webhook:") else { return Err(TargetError::Kind) };

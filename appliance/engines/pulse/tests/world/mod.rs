@@ -13,7 +13,7 @@ use sent_contract::{
     Uuid,
     pulse::{Alert, Check, Curve, QueryAnswer, Rule, Series},
 };
-use sent_core::{Scope, clock::SystemClock, engine::Engine, live::Hub};
+use sent_core::{Scope, clock::SystemClock, engine::Engine, live::Hub, mail};
 use sent_protocol::telemetry::{Point, SeriesDefinition};
 use sent_pulse::{
     Parts, Pulse, TABLES,
@@ -118,11 +118,22 @@ pub struct World {
 
 impl World {
     pub async fn start(settings: Settings) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        Self::open(folder, settings, Arc::default(), true).await
+        Self::start_with_mail(settings, &mail::Settings::default()).await
     }
 
-    async fn open(folder: TempDir, settings: Settings, points: Arc<Points>, first: bool) -> Self {
+    pub async fn start_with_mail(settings: Settings, mail: &mail::Settings) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let mail = mail::Mailer::new(mail).expect("mail settings").map(Arc::new);
+        Self::open(folder, settings, mail, Arc::default(), true).await
+    }
+
+    async fn open(
+        folder: TempDir,
+        settings: Settings,
+        mail: Option<Arc<mail::Mailer>>,
+        points: Arc<Points>,
+        first: bool,
+    ) -> Self {
         provider();
         let clock = SystemClock::shared();
         let config =
@@ -147,6 +158,7 @@ impl World {
             sink: points.clone(),
             reader: points.clone(),
             interval: tokio::sync::watch::Sender::new(settings.interval).subscribe(),
+            mail,
             settings,
         };
         let pulse = Pulse::new(parts).expect("an engine");
@@ -161,7 +173,7 @@ impl World {
         self.stop().await;
         let Self { folder, store, points, pulse, router, .. } = self;
         drop((store, pulse, router));
-        Self::open(folder, settings, points, false).await
+        Self::open(folder, settings, None, points, false).await
     }
 
     pub async fn stop(&mut self) {
