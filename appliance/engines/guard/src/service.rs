@@ -165,11 +165,11 @@ impl Service {
             let mut watch = lock(&self.watch);
             known.iter().filter_map(view::restored).for_each(|device| watch.restore(device));
         }
-        let (detections, waiting) = mpsc::channel(DETECTIONS);
+        let (detections, mut waiting) = mpsc::channel(DETECTIONS);
         let this = self.clone();
         let began = tokio::task::spawn_blocking(move || this.begin(detections)).await.map_err(Problem::internal)?;
         let meter = began.map_err(Problem::internal)?;
-        self.keep(waiting, stop).await;
+        self.keep(&mut waiting, stop).await;
         let this = self.clone();
         let ending = tokio::task::spawn_blocking(move || {
             if let Some(live) = lock(&this.live).as_mut() {
@@ -178,6 +178,8 @@ impl Service {
             meter.join().is_ok()
         });
         let orderly = ending.await.map_err(Problem::internal)?;
+        // The end of all flows may have shown something.
+        self.tell_detections(std::iter::from_fn(|| waiting.try_recv().ok()).collect()).await;
         self.tell_devices(true).await;
         if orderly { Ok(()) } else { Err(Problem::internal("the meter broke off; see the log")) }
     }
@@ -235,7 +237,7 @@ impl Service {
     }
 
     /// Writes what was found, until it is told to stop.
-    async fn keep(&self, mut waiting: mpsc::Receiver<Detection>, stop: CancellationToken) {
+    async fn keep(&self, waiting: &mut mpsc::Receiver<Detection>, stop: CancellationToken) {
         let mut beat = interval(Duration::from_secs(1));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut lists, mut forgotten) = (Instant::now(), None::<Instant>, None::<Instant>);
