@@ -5,7 +5,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -31,8 +31,9 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// Somebody who can be asked.
 pub enum Source {
-    /// An engine of this process.
-    Here(Arc<dyn Engine>),
+    /// An engine of this process. It is the supervisor's: one that asks the others would keep all of them, and with them the
+    /// store, beyond the end.
+    Here(Weak<dyn Engine>),
     /// A worker: its name and its socket.
     Worker(&'static str, PathBuf),
 }
@@ -64,6 +65,7 @@ impl Sources for Reporters {
 async fn told(source: &Source, scope: &Scope, period: Period) -> Option<Told> {
     let (engine, answer) = match source {
         Source::Here(engine) => {
+            let engine = engine.upgrade()?;
             let report = engine.report(scope, period);
             let answer = async { report.await.map_err(|problem| problem.message) };
             (engine.description().name, tokio::time::timeout(PATIENCE, answer).await)

@@ -207,7 +207,7 @@ fn start_engines(
                 .ok_or_else(|| anyhow!("there is no engine {name}"))?
                 .map_err(|e| anyhow!(e))?;
             routes = routes.merge(engine.routes());
-            sources.push(Source::Here(engine.clone()));
+            sources.push(Source::Here(Arc::downgrade(&engine)));
             supervisor.keep_engine(engine);
         }
     }

@@ -15,6 +15,7 @@ use sent_contract::{
     identity::{CreatedToken, Me, NewToken, Role, TotpSetup, User},
     pulse::{Alert, Check, Rule, Silence},
     reference::{Item, TaxRate},
+    shield::{Report, Schedule, Template},
 };
 use sent_protocol::{Batch, Head, path};
 use sent_tests::{
@@ -320,6 +321,11 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         Ok(page.items.into_iter().find(|a| a.rule == rule_row.id))
     })
     .await?;
+    let look = json!({ "name": MARK, "title": MARK, "sender": MARK, "accent": "#0d9488" });
+    let template_row: Template = owner.post("/api/shield/templates", &look).await?;
+    let weekly = json!({ "name": MARK, "template": template_row.id, "weekday": 1, "at": "07:00" });
+    let schedule_row: Schedule = owner.post("/api/shield/schedules", &weekly).await?;
+    let report_row: Report = owner.post("/api/shield/reports", &json!({ "template": template_row.id })).await?;
     let accounts: Vec<Account> = owner.get("/api/capital/accounts").await?;
     let account = |name: &str| accounts.iter().find(|a| a.name == name).map(|a| a.id).unwrap_or_default();
     let ids: BTreeMap<&str, String> = [
@@ -329,6 +335,9 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         ("/api/pulse/rules", rule_row.id.to_string()),
         ("/api/pulse/silences", silence_row.id.to_string()),
         ("/api/pulse/alerts", alert.id.to_string()),
+        ("/api/shield/reports", report_row.id.to_string()),
+        ("/api/shield/schedules", schedule_row.id.to_string()),
+        ("/api/shield/templates", template_row.id.to_string()),
         ("/api/sync/quarantine", QUARANTINED[0].to_owned()),
         ("/api/tokens", token_row.token.id.to_string()),
         ("/api/users", user_row.id.to_string()),
@@ -354,6 +363,9 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         ("PUT /api/pulse/checks/{id}", json!({ "name": "mine now", "kind": { "kind": "ping", "host": "127.0.0.1" } })),
         ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
         ("PUT /api/pulse/rules/{id}", json!(rule_row)),
+        ("PUT /api/shield/schedules/{id}", weekly.clone()),
+        ("PUT /api/shield/templates/{id}", look.clone()),
+        ("POST /api/shield/schedules", weekly.clone()),
     ]
     .map(|(name, body)| (name.to_owned(), body))
     .into();
@@ -373,6 +385,11 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
     rule_changed.severity = "warn".into();
     let mut check_changed = check.clone();
     check_changed["interval"] = json!(20);
+    let (mut look_changed, mut weekly_changed) = (look.clone(), weekly.clone());
+    look_changed["closing"] = json!("Call us.");
+    weekly_changed["weekday"] = json!(5);
+    // One that no schedule uses, so that it can go.
+    let spare: Template = owner.post("/api/shield/templates", &look).await?;
     let calls = vec![
         Call("POST /api/me/totp/confirm", "/api/me/totp/confirm".into(), json!({ "code": code(&setup)? })),
         Call(
@@ -429,6 +446,14 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         Call("DELETE /api/pulse/silences/{id}", at("/api/pulse/silences", &silence_row.id), json!({})),
         Call("DELETE /api/pulse/rules/{id}", at("/api/pulse/rules", &rule_row.id), json!({})),
         Call("DELETE /api/pulse/checks/{id}", at("/api/pulse/checks", &check_row.id), json!({})),
+        Call("POST /api/shield/templates", "/api/shield/templates".into(), look.clone()),
+        Call("PUT /api/shield/templates/{id}", at("/api/shield/templates", &template_row.id), look_changed),
+        Call("POST /api/shield/schedules", "/api/shield/schedules".into(), weekly),
+        Call("PUT /api/shield/schedules/{id}", at("/api/shield/schedules", &schedule_row.id), weekly_changed),
+        Call("POST /api/shield/reports", "/api/shield/reports".into(), json!({})),
+        Call("DELETE /api/shield/reports/{id}", at("/api/shield/reports", &report_row.id), json!({})),
+        Call("DELETE /api/shield/schedules/{id}", at("/api/shield/schedules", &schedule_row.id), json!({})),
+        Call("DELETE /api/shield/templates/{id}", at("/api/shield/templates", &spare.id), json!({})),
         Call(
             "POST /api/me/password",
             "/api/me/password".into(),

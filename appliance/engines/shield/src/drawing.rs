@@ -175,7 +175,7 @@ fn drawn(block: Block, period: Period, zone: &TimeZone) -> Drawn {
             Drawn::Curves {
                 title,
                 up: scale.marks(&unit),
-                along: days(period, zone),
+                along: if period.to.0 - period.from.0 < 2 * DAY { hours(period, zone) } else { days(period, zone) },
                 curves: curves.into_iter().map(|curve| line(curve, period, &scale)).collect(),
             }
         }
@@ -305,6 +305,27 @@ fn days(period: Period, zone: &TimeZone) -> Vec<Mark> {
         .collect()
 }
 
+/// Marks of a time shorter than two days: the shortest of some steps that leaves their labels room.
+fn hours(period: Period, zone: &TimeZone) -> Vec<Mark> {
+    const MINUTE: i64 = 60_000_000;
+    const STEPS: [i64; 8] = [1, 5, 10, 30, 60, 120, 180, 360];
+    let length = period.to.0.saturating_sub(period.from.0);
+    let step = STEPS.into_iter().map(|step| step * MINUTE).find(|step| length / step <= 8).unwrap_or(DAY);
+    let first = period.from.0.div_euclid(step).saturating_add(1).saturating_mul(step);
+    let times =
+        std::iter::successors(Some(first), |at| at.checked_add(step)).take_while(|at| *at < period.to.0).take(10);
+    times
+        .filter_map(|at| {
+            let label = jiff::Timestamp::from_microsecond(at)
+                .ok()?
+                .to_zoned_datetime(zone.clone())
+                .strftime("%H:%M")
+                .to_string();
+            Some(Mark { at: along(at, period)?, label })
+        })
+        .collect()
+}
+
 /// `2 – 8 November 2026`: the first and the last day, in a zone.
 pub fn dates(period: Period, zone: &TimeZone) -> String {
     let day = |at: Timestamp| {
@@ -363,6 +384,14 @@ mod tests {
             ["Mon 2", "Tue 3", "Wed 4", "Thu 5", "Fri 6", "Sat 7", "Sun 8"]
         );
         assert!(days(Period { to: at("2027-11-02T00:00:00Z"), ..week() }, &TimeZone::UTC).len() <= 12);
+    }
+
+    #[test]
+    fn an_hour_has_marks_of_minutes() {
+        let hour = Period { from: at("2026-11-02T09:03:00Z"), to: at("2026-11-02T10:03:00Z") };
+        let labels: Vec<String> =
+            hours(hour, &crate::model::zone("Europe/Berlin")).into_iter().map(|m| m.label).collect();
+        assert_eq!(labels, ["10:10", "10:20", "10:30", "10:40", "10:50", "11:00"]);
     }
 
     #[test]
