@@ -1,4 +1,6 @@
 //! The ways in that the settings open. HTTP needs none of them: it comes through the gateway.
+//!
+//! One that cannot be opened is named and keeps no other closed.
 
 use std::{
     io,
@@ -54,49 +56,69 @@ pub enum ListenError {
 
 /// Ways in that are open; dropping them closes them.
 pub struct Listeners {
+    faults: Vec<ListenError>,
     ways: Vec<Way>,
     tasks: JoinSet<()>,
-    _follower: Option<Follower>,
+    follower: Option<Follower>,
 }
 
 impl Listeners {
     /// Opens them.
-    pub async fn open(
-        settings: &Settings,
-        folder: &Path,
-        inlet: &Inlet,
-        stop: &CancellationToken,
-    ) -> Result<Self, ListenError> {
-        let mut ways = vec![way("HTTP", "/api/radar/intake")];
-        let mut tasks = JoinSet::new();
-        if let Some(address) = Settings::listener(&settings.syslog_udp) {
-            let socket = net::bind_udp(address).map_err(bind("syslog over UDP", address))?;
-            ways.push(way("syslog UDP", &shown(socket.local_addr(), address)));
-            tasks.spawn(net::serve_udp(socket, inlet.clone(), stop.clone()));
-        }
-        if let Some(address) = Settings::listener(&settings.syslog_tcp) {
-            let listener = TcpListener::bind(address).await.map_err(bind("syslog over TCP", address))?;
-            ways.push(way("syslog TCP", &shown(listener.local_addr(), address)));
-            tasks.spawn(net::serve_tcp(listener, inlet.clone(), Bounds::default(), stop.clone()));
-        }
-        if let Some(address) = Settings::listener(&settings.syslog_tls) {
-            let acceptor = acceptor(settings)?;
-            let listener = TcpListener::bind(address).await.map_err(bind("syslog over TLS", address))?;
-            ways.push(way("syslog TLS", &shown(listener.local_addr(), address)));
-            tasks.spawn(net::serve_tls(listener, acceptor, inlet.clone(), Bounds::default(), stop.clone()));
-        }
+    pub async fn open(settings: &Settings, folder: &Path, inlet: &Inlet, stop: &CancellationToken) -> Self {
+        let ways = vec![way("HTTP", "/api/radar/intake")];
+        let mut this = Self { faults: Vec::new(), ways, tasks: JoinSet::new(), follower: None };
+        let opened = [
+            this.udp(settings, inlet, stop),
+            this.tcp(settings, inlet, stop).await,
+            this.tls(settings, inlet, stop).await,
+            this.files(settings, folder, inlet),
+        ];
+        this.faults = opened.into_iter().filter_map(Result::err).collect();
         if settings.journal {
-            ways.push(way("journal", "the machine's own"));
+            this.ways.push(way("journal", "the machine's own"));
             let kept = folder.join("journal.state");
-            tasks.spawn(journal::follow(Journalctl::default(), inlet.clone(), kept, stop.clone()));
+            this.tasks.spawn(journal::follow(Journalctl::default(), inlet.clone(), kept, stop.clone()));
         }
-        let mut follower = None;
+        this
+    }
+
+    fn udp(&mut self, settings: &Settings, inlet: &Inlet, stop: &CancellationToken) -> Result<(), ListenError> {
+        let Some(address) = Settings::listener(&settings.syslog_udp) else { return Ok(()) };
+        let socket = net::bind_udp(address).map_err(bind("syslog over UDP", address))?;
+        self.ways.push(way("syslog UDP", &shown(socket.local_addr(), address)));
+        self.tasks.spawn(net::serve_udp(socket, inlet.clone(), stop.clone()));
+        Ok(())
+    }
+
+    async fn tcp(&mut self, settings: &Settings, inlet: &Inlet, stop: &CancellationToken) -> Result<(), ListenError> {
+        let Some(address) = Settings::listener(&settings.syslog_tcp) else { return Ok(()) };
+        let listener = TcpListener::bind(address).await.map_err(bind("syslog over TCP", address))?;
+        self.ways.push(way("syslog TCP", &shown(listener.local_addr(), address)));
+        self.tasks.spawn(net::serve_tcp(listener, inlet.clone(), Bounds::default(), stop.clone()));
+        Ok(())
+    }
+
+    async fn tls(&mut self, settings: &Settings, inlet: &Inlet, stop: &CancellationToken) -> Result<(), ListenError> {
+        let Some(address) = Settings::listener(&settings.syslog_tls) else { return Ok(()) };
+        let acceptor = acceptor(settings)?;
+        let listener = TcpListener::bind(address).await.map_err(bind("syslog over TLS", address))?;
+        self.ways.push(way("syslog TLS", &shown(listener.local_addr(), address)));
+        self.tasks.spawn(net::serve_tls(listener, acceptor, inlet.clone(), Bounds::default(), stop.clone()));
+        Ok(())
+    }
+
+    fn files(&mut self, settings: &Settings, folder: &Path, inlet: &Inlet) -> Result<(), ListenError> {
         if !settings.files.is_empty() {
-            ways.push(way("files", &settings.files.join(" ")));
             let started = Follower::start(settings.files.clone(), inlet.clone(), folder.join("files.state"));
-            follower = Some(started.map_err(ListenError::Files)?);
+            self.follower = Some(started.map_err(ListenError::Files)?);
+            self.ways.push(way("files", &settings.files.join(" ")));
         }
-        Ok(Self { ways, tasks, _follower: follower })
+        Ok(())
+    }
+
+    /// What could not be opened.
+    pub fn faults(&self) -> &[ListenError] {
+        &self.faults
     }
 
     /// What is open.

@@ -100,6 +100,8 @@ pub struct Service {
     broken: AtomicU64,
     ways: Mutex<Vec<Way>>,
     trouble: Mutex<Option<(String, Micros)>>,
+    /// Why a way in is closed; it stays so until the next start.
+    closed: Mutex<Option<(String, Micros)>>,
     started: Micros,
 }
 
@@ -124,6 +126,7 @@ impl Service {
             broken: AtomicU64::new(0),
             ways: Mutex::default(),
             trouble: Mutex::default(),
+            closed: Mutex::default(),
             started: clock.now().0,
             clock,
             parts,
@@ -150,9 +153,12 @@ impl Service {
         self.hush().await?;
         let pipeline = self.clone();
         let pipeline = tokio::task::spawn_blocking(move || pipeline.start()).await.map_err(Problem::internal)??;
-        let listeners = Listeners::open(&self.parts.settings, &self.parts.folder, &self.inlet, &stop);
-        let mut listeners = listeners.await.map_err(|e| Problem::invalid(e.to_string()))?;
+        let mut listeners = Listeners::open(&self.parts.settings, &self.parts.folder, &self.inlet, &stop).await;
         *lock(&self.ways) = listeners.ways();
+        for fault in listeners.faults() {
+            tracing::error!(%fault, "a way in stays closed");
+        }
+        *lock(&self.closed) = listeners.faults().first().map(|fault| (fault.to_string(), self.clock.now().0));
         tokio::join!(
             self.follow_rules(seen, stop.clone()),
             self.follow_rows(stop.clone()),
@@ -268,6 +274,9 @@ impl Service {
 
     /// Its health now.
     pub fn health(&self) -> Status {
+        if let Some((cause, since)) = lock(&self.closed).clone() {
+            return Status { level: Level::Bad, cause, since };
+        }
         if let Some((cause, since)) = lock(&self.trouble).clone() {
             return Status { level: Level::Warn, cause, since };
         }

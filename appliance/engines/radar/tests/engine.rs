@@ -73,12 +73,16 @@ impl World {
     }
 
     fn start(&mut self) -> Arc<Service> {
+        self.start_with(Settings { memory_mib: 64, ..Settings::default() })
+    }
+
+    fn start_with(&mut self, settings: Settings) -> Arc<Service> {
         let parts = Parts {
             store: self.store.clone(),
             hub: Hub::new(1),
             organization: self.scope.organization,
             folder: self.store.data().join("radar"),
-            settings: Settings { memory_mib: 64, ..Settings::default() },
+            settings,
         };
         let service = Service::new(parts).expect("opens");
         let (stop, run) = (CancellationToken::new(), service.clone());
@@ -289,5 +293,20 @@ async fn new_rules_are_taken_up_and_a_broken_one_is_named() {
     let hunt = sent_contract::radar::Hunt { rules: FAILED.to_owned(), from: 0, to: now + 86_400_000_000 };
     let hunted = service.hunt(hunt).await.unwrap();
     assert_eq!((hunted.lines, hunted.matches, hunted.complete), (2, 2, true));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_in_that_cannot_be_opened_is_named_and_keeps_none_closed() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let mut world = World::new();
+    let udp = "127.0.0.1:0".to_owned();
+    let settings = Settings { syslog_tcp: address.clone(), syslog_udp: udp, memory_mib: 64, ..Settings::default() };
+    let service = world.start_with(settings);
+    until(|| async { service.status().ways.iter().any(|way| way.name == "syslog UDP") }).await;
+    until(|| async { service.health().cause.contains(&address) }).await;
+    world.send(&[&failed("eve")]).await;
+    world.asked(1).await;
     world.stop().await;
 }
