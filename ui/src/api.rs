@@ -8,6 +8,9 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use std::{cell::RefCell, fmt, marker::PhantomData};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 use yew::Callback;
 
 thread_local! {
@@ -130,6 +133,20 @@ pub async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Failure> {
     answer(request.send().await.map_err(unreachable)?).await
 }
 
+/// A file, which the browser keeps, and whether its answer has a header.
+pub async fn file(path: &str, header: &str) -> Result<(Blob, bool), Failure> {
+    let request = RequestBuilder::new(path).build().map_err(unreachable)?;
+    let response = request.send().await.map_err(unreachable)?;
+    if !response.ok() {
+        let text = response.text().await.map_err(unreachable)?;
+        return Err(refused(response.status(), &response.status_text(), &text));
+    }
+    let marked = response.headers().get(header).is_some();
+    let lost = |cause: JsValue| Failure::Unreachable(format!("{cause:?}"));
+    let blob = JsFuture::from(web_sys::Response::from(response).blob().map_err(lost)?).await.map_err(lost)?;
+    Ok((blob.unchecked_into(), marked))
+}
+
 /// Any other method, with a JSON body.
 pub async fn send<T: DeserializeOwned>(method: Method, path: &str, body: &impl Serialize) -> Result<T, Failure> {
     let body = serde_json::to_string(body).map_err(|cause| Failure::Garbled(cause.to_string()))?;
@@ -145,6 +162,20 @@ pub async fn post<T: DeserializeOwned>(path: &str, body: &impl Serialize) -> Res
 /// `POST` of a text of another kind.
 pub async fn post_text<T: DeserializeOwned>(path: &str, kind: &str, body: String) -> Result<T, Failure> {
     let request = changing(Method::POST, path).header("content-type", kind).body(body).map_err(unreachable)?;
+    answer(request.send().await.map_err(unreachable)?).await
+}
+
+/// A file, as it is.
+pub async fn upload<T: DeserializeOwned>(method: Method, path: &str, file: &Blob) -> Result<T, Failure> {
+    let request = changing(method, path).header("content-type", "application/octet-stream");
+    let request = request.body(JsValue::from(file)).map_err(unreachable)?;
+    answer(request.send().await.map_err(unreachable)?).await
+}
+
+/// `PUT` of a file as it is.
+pub async fn put_file<T: DeserializeOwned>(path: &str, file: &web_sys::File) -> Result<T, Failure> {
+    let request = changing(Method::PUT, path).header("content-type", "application/octet-stream");
+    let request = request.body(file).map_err(unreachable)?;
     answer(request.send().await.map_err(unreachable)?).await
 }
 
@@ -193,18 +224,23 @@ async fn answer<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
         let text = if text.is_empty() { "null" } else { &text };
         return serde_json::from_str(text).map_err(|cause| Failure::Garbled(cause.to_string()));
     }
+    Err(refused(status, &response.status_text(), &text))
+}
+
+/// Why an answer is none.
+fn refused(status: u16, words: &str, text: &str) -> Failure {
     if status == 401
         && let Some(tell) = SIGNED_OUT.with_borrow(Clone::clone)
     {
         tell.emit(());
     }
-    let error = serde_json::from_str(&text).unwrap_or_else(|_| ApiError {
+    let error = serde_json::from_str(text).unwrap_or_else(|_| ApiError {
         code: status.to_string(),
-        message: format!("the server answered {status} {}", response.status_text()),
+        message: format!("the server answered {status} {words}"),
         fields: Vec::new(),
         request: None,
     });
-    Err(Failure::Refused { status, error })
+    Failure::Refused { status, error }
 }
 
 #[cfg(test)]

@@ -33,15 +33,22 @@ pub fn download(name: &str, text: &str) {
     hand_over(name, "text/csv;charset=utf-8", format!("\u{feff}{text}").as_bytes());
 }
 
-/// Offers a file as a download. A browser that refuses does nothing, as if the person had cancelled.
+/// Offers bytes as a download. A browser that refuses does nothing, as if the person had cancelled.
 pub fn hand_over(name: &str, kind: &str, bytes: &[u8]) {
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
+    if let Ok(blob) = Blob::new_with_u8_array_sequence_and_options(&parts, &options) {
+        offer(name, &blob);
+    }
+}
+
+/// Offers a file that the browser has as a download.
+pub fn offer(name: &str, blob: &Blob) {
     let offer = || -> Result<(), JsValue> {
         let window = web_sys::window().ok_or(JsValue::NULL)?;
         let document = window.document().ok_or(JsValue::NULL)?;
-        let options = BlobPropertyBag::new();
-        options.set_type(kind);
-        let parts = js_sys::Array::of1(&js_sys::Uint8Array::from(bytes));
-        let url = Url::create_object_url_with_blob(&Blob::new_with_u8_array_sequence_and_options(&parts, &options)?)?;
+        let url = Url::create_object_url_with_blob(blob)?;
         let anchor: HtmlAnchorElement = document.create_element("a")?.unchecked_into();
         anchor.set_href(&url);
         anchor.set_download(name);

@@ -64,7 +64,8 @@ pub struct Ring {
     pub dropped: u64,
 }
 
-/// A row of `GET /api/guard/flows?from=&to=&address=&mac=&port=&app=&q=&after=&limit=`, the newest first.
+/// A row of `GET /api/guard/flows?from=&to=&address=&mac=&port=&app=&q=&after=&limit=`, the newest first. Of two addresses
+/// with a space between them each is one end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     /// Cursor.
@@ -128,6 +129,90 @@ pub struct Talker {
     pub bytes_out: u64,
     /// Bytes from `dst` to `src`.
     pub bytes_in: u64,
+}
+
+/// `GET /api/guard/traffic?from=&to=&address=&mac=&port=&app=&q=`: what those flows add up to, the most bytes first
+/// everywhere. A flow under way counts as far as it was told of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Flows.
+    pub flows: u64,
+    /// Bytes that those sent who began.
+    pub bytes_out: u64,
+    /// Bytes that they received.
+    pub bytes_in: u64,
+    /// How many began flows.
+    pub sources: u64,
+    /// How many were asked: names, or addresses that have none.
+    pub destinations: u64,
+    /// Who began, the first of them.
+    pub top_sources: Vec<End>,
+    /// Who was asked, the first of them.
+    pub top_destinations: Vec<End>,
+    /// What was spoken: all of it.
+    pub apps: Vec<Spoken>,
+    /// Who talks to whom in what, the first of them.
+    pub links: Vec<Link>,
+    /// Width of a column, µs; 0 where no time was asked for.
+    pub step: i64,
+    /// Bytes over time; columns without any are left out.
+    pub columns: Vec<Spell>,
+}
+
+/// One end of flows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// An address; of who was asked the name it was looked up by, where it has one.
+    pub key: String,
+    /// The device's name, where the address is one's that has a name.
+    pub name: Option<String>,
+    /// The device's MAC address, where the address is one's.
+    pub mac: Option<String>,
+    /// Flows.
+    pub flows: u64,
+    /// Bytes that who began sent.
+    pub bytes_out: u64,
+    /// Bytes it received.
+    pub bytes_in: u64,
+}
+
+/// What was spoken, and how much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spoken {
+    /// Its name; none is what was not recognised.
+    pub app: Option<String>,
+    /// Flows.
+    pub flows: u64,
+    /// Bytes that who began sent.
+    pub bytes_out: u64,
+    /// Bytes it received.
+    pub bytes_in: u64,
+}
+
+/// Who talks to whom in what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Key of who began.
+    pub source: String,
+    /// Key of who was asked.
+    pub destination: String,
+    /// What is spoken.
+    pub app: Option<String>,
+    /// Bytes that who began sent.
+    pub bytes_out: u64,
+    /// Bytes it received.
+    pub bytes_in: u64,
+}
+
+/// Bytes of a column of time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spell {
+    /// Its beginning.
+    pub at: Micros,
+    /// One of the first four applications; none is all the rest.
+    pub app: Option<String>,
+    /// Bytes, both ways, of flows that ended in it.
+    pub bytes: u64,
 }
 
 /// A row of `GET /api/guard/devices`.
@@ -207,9 +292,12 @@ pub struct Certificate {
     pub first_seen: Micros,
 }
 
+/// Header of an answer with packets that did not all fit.
+pub const CUT: &str = "x-sent-cut";
+
 /// A row of `GET /api/guard/detections?state=open&kind=&after=`, the newest first, and the answer of
-/// `POST /api/guard/detections/{id}/acknowledge`. Its packets: `GET /api/guard/packets.pcapng?detection=`; those of a flow:
-/// `?flow=COMMUNITY_ID&from=&to=`.
+/// `POST /api/guard/detections/{id}/acknowledge`. Its packets: `GET /api/guard/packets.pcapng?detection=`; others:
+/// `?from=&to=` with `flow=COMMUNITY_ID`, `address=`, `mac=` or neither. An answer with [`CUT`] has the first of them only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// Id.

@@ -152,7 +152,7 @@ pub fn Chart(props: &ChartProps) -> Html {
 }
 
 /// What a key makes of the range: a quarter to the side, twice as near or as far, back to what rolls.
-fn by_key(key: &str, from: Micros, to: Micros) -> Option<Option<(Micros, Micros)>> {
+pub fn by_key(key: &str, from: Micros, to: Micros) -> Option<Option<(Micros, Micros)>> {
     let quarter = (to - from) / 4;
     match key {
         "ArrowLeft" => Some(Some((from - quarter, to - quarter))),

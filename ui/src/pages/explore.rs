@@ -19,7 +19,8 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 use yew::prelude::*;
 
-const RANGES: [(&str, &str, i64); 6] = [
+/// Ranges that roll on: name, label, length in µs.
+pub const RANGES: [(&str, &str, i64); 6] = [
     ("15m", "15 min", 15 * 60_000_000),
     ("1h", "1 h", 3_600_000_000),
     ("6h", "6 h", 6 * 3_600_000_000),
@@ -149,7 +150,7 @@ fn first(known: &[Series]) -> Vec<Series> {
 }
 
 /// From, to, and the name of the range if it rolls.
-fn range(query: &Query, now: Micros) -> (Micros, Micros, Option<&'static str>) {
+pub fn range(query: &Query, now: Micros) -> (Micros, Micros, Option<&'static str>) {
     if let (Ok(from), Ok(to)) = (query.get("from").parse::<Micros>(), query.get("to").parse::<Micros>())
         && from < to
     {
