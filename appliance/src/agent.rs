@@ -14,9 +14,11 @@ use uuid::Uuid;
 use crate::{
     desired::{DESIRED, Knobs},
     log,
+    packs::Keeper,
     settings::Settings,
     supervisor::Supervisor,
     sync::SyncHandle,
+    worker,
 };
 
 /// Between two looks for an identity while the box stands alone, and before an agent that ended starts again.
@@ -188,12 +190,23 @@ fn handlers(parts: &Parts, shutdown: &CancellationToken) -> Handlers {
         })
 }
 
-/// Runs the agent whenever the box has an identity, until the shutdown.
+/// Runs the agent whenever the box has an identity, and what of the desired takes its time, until the shutdown.
 pub async fn keep(parts: Parts, shutdown: CancellationToken) {
+    let has_radar = !parts.settings.engines.disabled.iter().any(|name| name == "radar");
+    let packs = Keeper {
+        board: &parts.knobs.packs,
+        store: &parts.store,
+        sync: &parts.sync,
+        radar: has_radar.then(|| worker::socket(parts.store.data(), "radar")),
+    };
+    tokio::join!(keep_agent(&parts, &shutdown), packs.keep(&shutdown));
+}
+
+async fn keep_agent(parts: &Parts, shutdown: &CancellationToken) {
     while !shutdown.is_cancelled() {
         match Identity::load(parts.store.data()) {
             Ok(Some(identity)) => {
-                if let Err(error) = run(&parts, identity, &shutdown).await {
+                if let Err(error) = run(parts, identity, shutdown).await {
                     tracing::error!(error, "the sync agent could not start");
                 }
             }

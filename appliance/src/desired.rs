@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::{
     log,
+    packs::{self, Board},
     settings::{self, Settings, Telemetry},
 };
 
@@ -38,6 +39,8 @@ pub struct Knobs {
     pub interval: watch::Sender<u32>,
     /// How long measurements are kept.
     pub retention: watch::Sender<Retention>,
+    /// Packs of rules.
+    pub packs: Board,
     /// As the settings file says.
     own: Values,
     refused: Mutex<BTreeMap<String, String>>,
@@ -67,7 +70,7 @@ fn overlay(own: &Values, document: &Value) -> (Values, BTreeMap<String, String>)
     let (mut values, mut refused) = (own.clone(), BTreeMap::new());
     let mut leaves = Vec::new();
     walk(String::new(), document, &mut leaves);
-    for (key, value) in leaves {
+    for (key, value) in leaves.into_iter().filter(|(key, _)| !packs::is_about_packs(key)) {
         if let Err(cause) = set(&mut values, &key, value) {
             refused.insert(key, cause);
         }
@@ -134,6 +137,7 @@ impl Knobs {
             poll: watch::Sender::new(Duration::from_secs(own.poll_seconds.into())),
             interval: watch::Sender::new(own.interval),
             retention: watch::Sender::new(own.retention()),
+            packs: Board::default(),
             own,
             refused: Mutex::default(),
             desires_level: AtomicBool::new(false),
@@ -143,6 +147,7 @@ impl Knobs {
     /// Makes the box as the document says, where it can.
     pub fn apply(&self, document: &Value) {
         let (values, mut refused) = overlay(&self.own, document);
+        refused.extend(self.packs.apply(document));
         self.poll.send_replace(Duration::from_secs(values.poll_seconds.into()));
         self.interval.send_replace(values.interval);
         self.retention.send_replace(values.retention());
@@ -181,6 +186,7 @@ impl Knobs {
             "sync": { "poll_seconds": self.poll.borrow().as_secs() },
             "pulse": { "interval": interval },
             "telemetry": { "raw_days": days(points), "minute_days": days(minutes), "hour_days": days(hours) },
+            "radar": { "packs": self.packs.report() },
             "refused": refused,
         })
     }

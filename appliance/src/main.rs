@@ -9,6 +9,7 @@ mod engines;
 mod gateway;
 mod isolation;
 mod log;
+mod packs;
 mod reports;
 mod serve;
 mod settings;

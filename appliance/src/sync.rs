@@ -26,7 +26,8 @@ impl SyncHandle {
         *self.agent.lock().unwrap_or_else(|e| e.into_inner()) = Some(handle);
     }
 
-    fn handle(&self) -> Option<Handle> {
+    /// The agent, if there is one.
+    pub fn handle(&self) -> Option<Handle> {
         self.agent.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
@@ -34,6 +35,13 @@ impl SyncHandle {
     pub fn wake(&self) {
         if let Some(handle) = self.handle() {
             handle.hurry();
+        }
+    }
+
+    /// Lets the cloud know soon that the box says something else of itself.
+    pub fn tell(&self) {
+        if let Some(handle) = self.handle() {
+            handle.tell();
         }
     }
 

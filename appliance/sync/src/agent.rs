@@ -65,6 +65,8 @@ pub struct Handle {
     hurry: Arc<Notify>,
     live: mpsc::Sender<Live>,
     watched: watch::Receiver<Option<Instant>>,
+    identity: watch::Receiver<Arc<Identity>>,
+    report: Arc<Notify>,
 }
 
 impl Handle {
@@ -81,6 +83,27 @@ impl Handle {
     /// Now, not at the next poll.
     pub fn hurry(&self) {
         self.hurry.notify_one();
+    }
+
+    /// What the program says of itself has changed: the cloud is told at the next turn.
+    pub fn tell(&self) {
+        self.report.notify_one();
+    }
+
+    /// An object of the box's organisation, of at most so many bytes. On a connection of its own, so that rows do not wait
+    /// behind it.
+    ///
+    /// # Errors
+    /// Why it cannot be had; [`Fault::Refused`] also when what came is not what was asked for.
+    pub async fn object(&self, hash: &Hash, most: usize) -> Result<Vec<u8>, Fault> {
+        let identity = self.identity.borrow().clone();
+        let exchange = Exchange::mutual(&identity).map_err(|e| Fault::Local(e.to_string()))?;
+        let bytes = exchange.bytes(&format!("{}/{hash}", path::OBJECTS), most).await?;
+        if Hash::of(&bytes) == *hash {
+            Ok(bytes)
+        } else {
+            Err(Fault::Refused("it is damaged: its hash is not the one it is named by".to_owned()))
+        }
     }
 
     /// Whether somebody in the cloud watches this box's values.
@@ -165,11 +188,19 @@ impl<L: Ledger, S: Spool> Agent<L, S> {
         let hurry = Arc::new(Notify::new());
         let (live, values) = mpsc::channel(16);
         let (watched, until) = watch::channel(None);
-        let handle = Handle { status: badge, hurry: hurry.clone(), live, watched: until };
+        let identity = watch::Sender::new(Arc::new(config.identity.clone()));
+        let handle = Handle {
+            status: badge,
+            hurry: hurry.clone(),
+            live,
+            watched: until,
+            identity: identity.subscribe(),
+            report: ended.clone(),
+        };
         let agent = Agent {
             ledger,
             spool: Arc::new(Mutex::new(spool)),
-            identity: watch::Sender::new(Arc::new(config.identity.clone())),
+            identity,
             config,
             exchange,
             runner,

@@ -15,6 +15,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// For a whole exchange: 8 MiB at 64 kB/s.
 const WHOLE: Duration = Duration::from_secs(150);
+/// For an object: 32 MiB at 64 kB/s.
+const OBJECT: Duration = Duration::from_secs(600);
 
 /// Talks to one cloud.
 #[derive(Clone, Debug)]
@@ -60,6 +62,13 @@ impl Exchange {
         let response = self.client.get(url).send().await.map_err(network)?;
         let (status, bytes) = read(response).await?;
         if status.is_success() { parse(&bytes) } else { Err(refusal(status, &bytes)) }
+    }
+
+    /// `GET path` of at most so many bytes that are no document.
+    pub async fn bytes(&self, path: &str, most: usize) -> Result<Vec<u8>, Fault> {
+        let response = self.client.get(self.url(path)?).timeout(OBJECT).send().await.map_err(network)?;
+        let (status, bytes) = read_up_to(response, most).await?;
+        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
     }
 
     /// `POST path` with a JSON body, where a 409 is an answer.
@@ -129,12 +138,16 @@ fn encode<B: Serialize>(value: &B) -> Result<Vec<u8>, Fault> {
 }
 
 /// Reads an answer under the wire's bounds, and decompresses it when it says that it is compressed.
-async fn read(mut response: Response) -> Result<(StatusCode, Vec<u8>), Fault> {
+async fn read(response: Response) -> Result<(StatusCode, Vec<u8>), Fault> {
+    read_up_to(response, limits::BODY_COMPRESSED).await
+}
+
+async fn read_up_to(mut response: Response, most: usize) -> Result<(StatusCode, Vec<u8>), Fault> {
     let status = response.status();
     let compressed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "zstd");
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(network)? {
-        if bytes.len() + chunk.len() > limits::BODY_COMPRESSED {
+        if bytes.len() + chunk.len() > most {
             return Err(Fault::Refused("the cloud's answer is over the bound".into()));
         }
         bytes.extend_from_slice(&chunk);
