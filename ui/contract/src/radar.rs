@@ -25,6 +25,8 @@ pub struct Alert {
     pub case: Uuid,
     /// Where that case stands: `open`, `working`, `closed`.
     pub case_state: String,
+    /// Whose that case is; empty: nobody's.
+    pub owner: String,
     /// Events that matched.
     pub count: u64,
     /// The first of them.
@@ -87,6 +89,15 @@ pub struct Case {
     pub alerts: u64,
     /// Events that matched, of all of them.
     pub events: u64,
+}
+
+/// `GET /api/radar/cases/counts`: cases that are not closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseCounts {
+    /// Severities, the worst first, with how many cases each has; one without cases is left out.
+    pub severities: Vec<(String, u64)>,
+    /// Those that are nobody's.
+    pub unowned: u64,
 }
 
 /// `GET /api/radar/cases/{id}`.

@@ -13,13 +13,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read,
+    io::{Cursor, Read},
     path::{Component, Path, PathBuf},
     time::SystemTime,
 };
 
 use flate2::read::GzDecoder;
 use sent_contract::radar::Rule;
+use zip::ZipArchive;
 
 use crate::{
     correlation::Correlations,
@@ -41,7 +42,7 @@ pub enum PackError {
     #[error("a pack's name has 1 to 60 lower-case letters, digits and dashes")]
     Name,
     /// It is no archive, or not whole.
-    #[error("this is no tar archive compressed with gzip: {0}")]
+    #[error("this is neither a zip archive nor a tar archive, plain or compressed with gzip: {0}")]
     Archive(std::io::Error),
     /// It holds too much.
     #[error("a pack holds at most {MOST_FILES} files and {} MiB", MOST_BYTES >> 20)]
@@ -224,33 +225,69 @@ fn clear(folder: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Writes an archive's rule files below `folder`; answers how many.
 fn unpack(archive: &[u8], folder: &Path) -> Result<usize, PackError> {
-    let (mut files, mut bytes) = (0, 0);
-    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let mut taken = Taken { folder, files: 0, bytes: 0 };
+    match archive {
+        [b'P', b'K', ..] => {
+            let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|e| PackError::Archive(e.into()))?;
+            for index in 0..archive.len() {
+                let mut entry = archive.by_index(index).map_err(|e| PackError::Archive(e.into()))?;
+                if entry.is_file() {
+                    let path = entry.name().map_err(|e| PackError::Archive(e.into()))?;
+                    let path = PathBuf::from(&*path);
+                    taken.take(&path, &mut entry)?;
+                }
+            }
+        }
+        [0x1f, 0x8b, ..] => tarred(GzDecoder::new(archive), &mut taken)?,
+        _ => tarred(archive, &mut taken)?,
+    }
+    if taken.files == 0 { Err(PackError::Empty) } else { Ok(taken.files) }
+}
+
+fn tarred(archive: impl Read, taken: &mut Taken<'_>) -> Result<(), PackError> {
+    let mut archive = tar::Archive::new(archive);
     for entry in archive.entries().map_err(PackError::Archive)? {
         let mut entry = entry.map_err(PackError::Archive)?;
         let path = entry.path().map_err(PackError::Archive)?.into_owned();
+        if entry.header().entry_type().is_file() {
+            taken.take(&path, &mut entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was taken out of an archive. How large a file is says the file itself, not the archive.
+struct Taken<'a> {
+    folder: &'a Path,
+    files: usize,
+    bytes: u64,
+}
+
+impl Taken<'_> {
+    fn take(&mut self, path: &Path, content: &mut impl Read) -> Result<(), PackError> {
         // Only names that stay within the folder: `..` and absolute paths are passed over.
         let stays = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !entry.header().entry_type().is_file() || !stays || !is_rule(&path) {
-            continue;
-        }
-        bytes += entry.size();
-        files += 1;
-        if files > MOST_FILES || bytes > MOST_BYTES {
-            return Err(PackError::Large);
+        if !stays || !is_rule(path) {
+            return Ok(());
         }
         let mut text = Vec::new();
-        entry.read_to_end(&mut text).map_err(PackError::Archive)?;
-        let path = folder.join(path);
+        let left = MOST_BYTES - self.bytes;
+        content.take(left + 1).read_to_end(&mut text).map_err(PackError::Archive)?;
+        self.bytes += text.len() as u64;
+        self.files += 1;
+        if self.files > MOST_FILES || self.bytes > MOST_BYTES {
+            return Err(PackError::Large);
+        }
+        let path = self.folder.join(path);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             let mut file = fs::File::create(&path)?;
             std::io::Write::write_all(&mut file, &text)?;
             file.sync_all()
         });
-        written.map_err(PackError::Write)?;
+        written.map_err(PackError::Write)
     }
-    if files == 0 { Err(PackError::Empty) } else { Ok(files) }
 }
 
 fn is_rule(path: &Path) -> bool {
@@ -322,6 +359,28 @@ mod tests {
         assert_eq!(library.load(&packs).unwrap().1.len(), 1);
         library.remove("core").unwrap();
         assert_eq!(library.load(&packs).unwrap().1.len(), 0);
+    }
+
+    fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, text) in files {
+            writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_pack_may_be_zipped_or_not_compressed_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Library::open(folder.path()).unwrap();
+        let files = [("rules/a.yml", RULE), ("../out.yml", RULE), ("LICENSE", "x")];
+        assert_eq!(library.install("zip", &zipped(&files)).unwrap(), 1);
+        assert!(folder.path().join("packs/zip/rules/a.yml").exists() && !folder.path().join("packs/out.yml").exists());
+        let mut plain = Vec::new();
+        GzDecoder::new(&*archive(&files)).read_to_end(&mut plain).unwrap();
+        assert_eq!(library.install("tar", &plain).unwrap(), 1);
+        assert!(matches!(library.install("cut", &zipped(&files)[..100]), Err(PackError::Archive(_))));
     }
 
     #[test]

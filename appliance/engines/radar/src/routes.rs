@@ -7,7 +7,7 @@ use std::{net::SocketAddr, ops::Range, str::FromStr, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
-    body::Bytes,
+    body::{Body, to_bytes},
     extract::{ConnectInfo, Path, Query, Request, State, rejection::JsonRejection},
     http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
@@ -15,8 +15,8 @@ use axum::{
 use sent_contract::{
     Micros, Page, Uuid,
     radar::{
-        Alert, AlertDetail, Case, CaseChange, CaseDetail, Comment, Exception, Found, Histogram, Hunt, Hunted,
-        NewComment, Pack, PackChange, RadarStatus, Risk, Rule, RuleChange, RuleTest, RuleTried, Values,
+        Alert, AlertDetail, Case, CaseChange, CaseCounts, CaseDetail, Comment, Exception, Found, Histogram, Hunt,
+        Hunted, NewComment, Pack, PackChange, RadarStatus, Risk, Rule, RuleChange, RuleTest, RuleTried, Values,
     },
 };
 use sent_core::{
@@ -30,7 +30,7 @@ use crate::{
     intake::http,
     search::{Key, Search},
     service::{MOST, Service, after, unfound},
-    store::AlertFilter,
+    store::{AlertFilter, CaseFilter},
 };
 
 type App = State<Arc<Service>>;
@@ -47,6 +47,8 @@ const INTAKE: Access = Access::Right("radar.intake");
 
 /// Where agents send to.
 const DOOR: &str = "/api/radar/intake";
+/// Bytes of a pack's archive at most.
+const MOST_ARCHIVE: usize = 64 << 20;
 /// Most bars of a histogram, when nobody says.
 const BARS: i64 = 60;
 
@@ -57,6 +59,7 @@ pub fn routes(service: Arc<Service>) -> Routes {
         .get("/api/radar/alerts", READ, alerts)
         .get("/api/radar/alerts/{id}", READ, alert)
         .get("/api/radar/cases", READ, cases)
+        .get("/api/radar/cases/counts", READ, case_counts)
         .get("/api/radar/cases/{id}", READ, case)
         .patch("/api/radar/cases/{id}", CASE, change_case)
         .post("/api/radar/cases/{id}/comments", CASE, comment)
@@ -134,14 +137,17 @@ struct Listed {
     rule: String,
     host: String,
     user: String,
+    owner: String,
+    q: String,
     after: String,
+    #[serde(alias = "limit")]
     most: Option<u32>,
 }
 
 async fn alerts(State(service): App, Extension(scope): Who, Query(listed): Query<Listed>) -> Answer<Page<Alert>> {
     let before = going_on(&listed.after)?;
-    let Listed { severity, state, rule, host, user, most, .. } = listed;
-    let filter = AlertFilter { severity, state, rule, host, user, before };
+    let Listed { severity, state, rule, host, user, q: text, most, .. } = listed;
+    let filter = AlertFilter { severity, state, rule, host, user, text, before };
     service.alerts(&scope, filter, most.unwrap_or(100).min(MOST)).await.map(Json)
 }
 
@@ -151,7 +157,13 @@ async fn alert(State(service): App, Extension(scope): Who, Path(id): Path<String
 
 async fn cases(State(service): App, Extension(scope): Who, Query(listed): Query<Listed>) -> Answer<Page<Case>> {
     let before = going_on(&listed.after)?;
-    service.cases(&scope, listed.state, before, listed.most.unwrap_or(100).min(MOST)).await.map(Json)
+    let Listed { severity, state, owner, q: text, most, .. } = listed;
+    let filter = CaseFilter { state, severity, owner, text, before };
+    service.cases(&scope, filter, most.unwrap_or(100).min(MOST)).await.map(Json)
+}
+
+async fn case_counts(State(service): App, Extension(scope): Who) -> Answer<CaseCounts> {
+    service.case_counts(&scope).await.map(Json)
 }
 
 async fn case(State(service): App, Extension(scope): Who, Path(id): Path<String>) -> Answer<CaseDetail> {
@@ -223,8 +235,12 @@ async fn install(
     Extension(scope): Who,
     Path(name): Path<String>,
     Query(Version { version }): Query<Version>,
-    archive: Bytes,
+    archive: Body,
 ) -> Answer<Pack> {
+    // The usual bound of a body is for forms; all of SigmaHQ's rules in one archive are larger.
+    let archive = to_bytes(archive, MOST_ARCHIVE).await;
+    let archive =
+        archive.map_err(|_| Problem::invalid(format!("an archive has at most {} MiB", MOST_ARCHIVE >> 20)))?;
     service.install(&scope, name, version, archive.into()).await.map(Json)
 }
 

@@ -19,8 +19,8 @@ use arc_swap::ArcSwap;
 use sent_contract::{
     Level, Micros, Page, Status, Uuid,
     radar::{
-        Alert, AlertDetail, Case, CaseChange, CaseDetail, Comment, Exception, Found, Histogram, Hit, RadarStatus, Risk,
-        Values, Way,
+        Alert, AlertDetail, Case, CaseChange, CaseCounts, CaseDetail, Comment, Exception, Found, Histogram, Hit,
+        RadarStatus, Risk, Values, Way,
     },
 };
 use sent_core::{Problem, Scope, clock::SharedClock, id, live::Hub};
@@ -38,7 +38,7 @@ use crate::{
     rules::Loaded,
     search::{self, Key, Search, SearchError},
     settings::Settings,
-    store::{self, AlertFilter},
+    store::{self, AlertFilter, CaseFilter},
 };
 
 /// Between two sweeps of what is older than it is kept.
@@ -291,7 +291,10 @@ impl Service {
         }
         let broken = self.broken.load(Ordering::Relaxed);
         if broken > 0 {
-            let cause = format!("{broken} rules are broken and do not run");
+            let cause = match broken {
+                1 => "a rule is broken and does not run".to_owned(),
+                broken => format!("{broken} rules are broken and do not run"),
+            };
             return Status { level: Level::Warn, cause, since };
         }
         Status { level: Level::Ok, cause: format!("{} rules run", self.running()), since }
@@ -360,17 +363,16 @@ impl Service {
     }
 
     /// Cases, newest first.
-    pub async fn cases(
-        &self,
-        scope: &Scope,
-        state: String,
-        before: Option<(Micros, String)>,
-        most: u32,
-    ) -> Result<Page<Case>, Problem> {
+    pub async fn cases(&self, scope: &Scope, filter: CaseFilter, most: u32) -> Result<Page<Case>, Problem> {
         let most = most.clamp(1, MOST);
-        let items = self.parts.store.read(scope, move |c| store::cases(c, &state, before, most)).await?;
+        let items = self.parts.store.read(scope, move |c| store::cases(c, &filter, most)).await?;
         let next = full(&items, most).map(|last| cursor(last.last_at, last.id));
         Ok(Page { items, next, total: None })
+    }
+
+    /// How many cases are under way.
+    pub async fn case_counts(&self, scope: &Scope) -> Result<CaseCounts, Problem> {
+        Ok(self.parts.store.read(scope, store::case_counts).await?)
     }
 
     /// One case with its alerts and what was said.

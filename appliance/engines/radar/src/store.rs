@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sent_contract::{
     Micros, Uuid,
-    radar::{Alert, Case, CaseChange, Comment, Exception, Pack, Rule},
+    radar::{Alert, Case, CaseChange, CaseCounts, Comment, Exception, Pack, Rule},
 };
 use sent_core::table::{SyncClass, Table};
 use sent_store::{StoreError, Tx};
@@ -69,8 +69,8 @@ fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-const ALERT: &str = "SELECT a.id, a.rule, a.title, a.author, a.severity, a.techniques, a.host, a.user, a.case_id, c.state, a.count, \
-     a.first_at, a.last_at FROM radar_alerts a JOIN radar_cases c ON c.id = a.case_id";
+const ALERT: &str = "SELECT a.id, a.rule, a.title, a.author, a.severity, a.techniques, a.host, a.user, a.case_id, c.state, c.owner, \
+     a.count, a.first_at, a.last_at FROM radar_alerts a JOIN radar_cases c ON c.id = a.case_id";
 
 fn alert_row(row: &Row<'_>) -> rusqlite::Result<Alert> {
     Ok(Alert {
@@ -84,9 +84,10 @@ fn alert_row(row: &Row<'_>) -> rusqlite::Result<Alert> {
         user: row.get(7)?,
         case: uuid(row, 8)?,
         case_state: row.get(9)?,
-        count: count(row, 10)?,
-        first_at: row.get(11)?,
-        last_at: row.get(12)?,
+        owner: row.get(10)?,
+        count: count(row, 11)?,
+        first_at: row.get(12)?,
+        last_at: row.get(13)?,
     })
 }
 
@@ -200,6 +201,8 @@ pub struct AlertFilter {
     pub host: String,
     /// User.
     pub user: String,
+    /// A text in its title, host, user, rule or techniques; upper and lower case alike.
+    pub text: String,
     /// Only what is older than this: time and id of the last one shown.
     pub before: Option<(Micros, String)>,
 }
@@ -209,11 +212,12 @@ pub fn alerts(c: &Connection, filter: &AlertFilter, most: u32) -> Result<Vec<Ale
     let sql = format!(
         "{ALERT} WHERE (?1 = '' OR a.severity = ?1) AND (?2 = '' OR c.state = ?2 OR (?2 = 'active' AND c.state <> 'closed')) \
          AND (?3 = '' OR a.rule = ?3) AND (?4 = '' OR a.host = ?4) AND (?5 = '' OR a.user = ?5) \
-         AND (?6 IS NULL OR a.last_at < ?6 OR (a.last_at = ?6 AND a.id < ?7)) ORDER BY a.last_at DESC, a.id DESC LIMIT ?8"
+         AND (?6 = '' OR instr(lower(concat_ws(' ', a.title, a.host, a.user, a.rule, a.techniques)), lower(?6)) > 0) \
+         AND (?7 IS NULL OR a.last_at < ?7 OR (a.last_at = ?7 AND a.id < ?8)) ORDER BY a.last_at DESC, a.id DESC LIMIT ?9"
     );
-    let (at, id) = filter.before.clone().unzip();
-    let filter = params![filter.severity, filter.state, filter.rule, filter.host, filter.user, at, id, most];
-    rows(c, &sql, filter, alert_row)
+    let AlertFilter { severity, state, rule, host, user, text, before } = filter;
+    let (at, id) = before.clone().unzip();
+    rows(c, &sql, params![severity, state, rule, host, user, text, at, id, most], alert_row)
 }
 
 /// One alert.
@@ -251,14 +255,41 @@ fn case_row(row: &Row<'_>) -> rusqlite::Result<Case> {
     })
 }
 
-/// Cases, newest first. `state` is a state, or `active` for what is not closed, or empty for all.
-pub fn cases(c: &Connection, state: &str, before: Option<(Micros, String)>, most: u32) -> Result<Vec<Case>> {
+/// What a list of cases is narrowed by; an empty text narrows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaseFilter {
+    /// State, or `active` for what is not closed.
+    pub state: String,
+    /// Severity.
+    pub severity: String,
+    /// Whose it is.
+    pub owner: String,
+    /// A text in its title, host, user, rule or techniques; upper and lower case alike.
+    pub text: String,
+    /// Only what is older than this: time and id of the last one shown.
+    pub before: Option<(Micros, String)>,
+}
+
+/// Cases, newest first.
+pub fn cases(c: &Connection, filter: &CaseFilter, most: u32) -> Result<Vec<Case>> {
     let sql = format!(
         "{CASE} WHERE (?1 = '' OR c.state = ?1 OR (?1 = 'active' AND c.state <> 'closed')) \
-         AND (?2 IS NULL OR c.last_at < ?2 OR (c.last_at = ?2 AND c.id < ?3)) ORDER BY c.last_at DESC, c.id DESC LIMIT ?4"
+         AND (?2 = '' OR c.severity = ?2) AND (?3 = '' OR c.owner = ?3) \
+         AND (?4 = '' OR instr(lower(concat_ws(' ', c.title, c.host, c.user, c.rule, c.techniques)), lower(?4)) > 0) \
+         AND (?5 IS NULL OR c.last_at < ?5 OR (c.last_at = ?5 AND c.id < ?6)) ORDER BY c.last_at DESC, c.id DESC LIMIT ?7"
     );
-    let (at, id) = before.unzip();
-    rows(c, &sql, params![state, at, id, most], case_row)
+    let CaseFilter { state, severity, owner, text, before } = filter;
+    let (at, id) = before.clone().unzip();
+    rows(c, &sql, params![state, severity, owner, text, at, id, most], case_row)
+}
+
+/// How many cases are not closed.
+pub fn case_counts(c: &Connection) -> Result<CaseCounts> {
+    let sql = "SELECT severity, count(*), sum(owner = '') FROM radar_cases WHERE state <> 'closed' GROUP BY severity";
+    let mut found = rows(c, sql, [], |row| Ok((row.get::<_, String>(0)?, count(row, 1)?, count(row, 2)?)))?;
+    found.sort_by_key(|(severity, ..)| std::cmp::Reverse(risk::rank(severity)));
+    let unowned = found.iter().map(|(.., unowned)| unowned).sum();
+    Ok(CaseCounts { severities: found.into_iter().map(|(severity, cases, _)| (severity, cases)).collect(), unowned })
 }
 
 /// One case.

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sent_contract::radar::{CaseChange, Exception, RuleTest};
+use sent_contract::radar::{CaseChange, CaseCounts, Exception, RuleTest};
 use sent_core::{Scope, live::Hub};
 use sent_radar::{
     Parts, Service, TABLES,
     intake::{normalise::Form, queue::block::Draft},
     settings::Settings,
-    store::AlertFilter,
+    store::{AlertFilter, CaseFilter},
 };
 use sent_store::Store;
 use tokio::task::JoinHandle;
@@ -178,6 +178,15 @@ async fn a_line_becomes_an_alert_a_case_and_a_risk() {
     let case = service.case(scope, detail.alert.case).await.unwrap();
     assert_eq!((case.case.state.as_str(), case.case.events, case.alerts.len()), ("open", 2, 1));
 
+    for (text, found) in [("FAILED", 1), ("eve", 1), ("t1110", 1), ("mallory", 0)] {
+        let filter = AlertFilter { text: text.to_owned(), ..AlertFilter::default() };
+        assert_eq!(service.alerts(scope, filter, 10).await.unwrap().items.len(), found, "{text}");
+        let filter = CaseFilter { text: text.to_owned(), state: "active".to_owned(), ..CaseFilter::default() };
+        assert_eq!(service.cases(scope, filter, 10).await.unwrap().items.len(), found, "{text}");
+    }
+    let counts = service.case_counts(scope).await.unwrap();
+    assert_eq!((counts.severities, counts.unowned), (vec![("low".to_owned(), 1)], 1));
+
     let closed = CaseChange {
         state: Some("closed".to_owned()),
         verdict: Some("true_positive".to_owned()),
@@ -187,6 +196,10 @@ async fn a_line_becomes_an_alert_a_case_and_a_risk() {
     service.comment(scope, case.case.id, " it was Eve ".to_owned()).await.unwrap();
     let changed = service.change_case(scope, case.case.id, closed).await.unwrap();
     assert!(changed.closed_at.is_some() && changed.owner == "Bob");
+    let owned = CaseFilter { owner: "Bob".to_owned(), ..CaseFilter::default() };
+    assert_eq!(service.cases(scope, owned, 10).await.unwrap().items.len(), 1);
+    assert_eq!(service.alert(scope, detail.alert.id).await.unwrap().alert.owner, "Bob");
+    assert_eq!(service.case_counts(scope).await.unwrap(), CaseCounts::default());
     assert_eq!(service.case(scope, case.case.id).await.unwrap().comments[0].text, "it was Eve");
     let wrong = CaseChange { state: Some("gone".to_owned()), ..CaseChange::default() };
     assert!(service.change_case(scope, case.case.id, wrong).await.is_err());
