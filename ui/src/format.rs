@@ -180,6 +180,11 @@ pub fn clock(at: Micros) -> String {
     if date.to_date_string() == Date::new_0().to_date_string() { time } else { format!("{} {time}", day(at)) }
 }
 
+/// `13:41:02`, or `22 Nov 13:41:02` if it is not today.
+pub fn precise(at: Micros) -> String {
+    format!("{}:{:02}", clock(at), date(at).get_seconds())
+}
+
 /// The zone of this browser at that time: `UTC+01:00`.
 pub fn zone(at: Micros) -> String {
     let offset = -(date(at).get_timezone_offset() as i64);

@@ -106,7 +106,7 @@ pub fn Input(props: &InputProps) -> Html {
     html! {
         <input ref={node} type={props.kind} name={props.name.clone()} value={props.value.clone()} {oninput}
             placeholder={props.placeholder.clone()} autocomplete={props.complete} disabled={props.disabled}
-            list={props.list.clone()} aria-label={props.label.clone()} inputmode={props.mode} spellcheck="false"
+            list={props.list.clone()} aria-label={props.label.clone()} inputmode={props.mode} spellcheck="false" autofocus={props.autofocus}
             aria-invalid={props.invalid.then_some("true")} onkeydown={props.onkeydown.clone()}
             class={classes!("input", props.class.clone())} />
     }

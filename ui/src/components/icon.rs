@@ -45,6 +45,8 @@ fn path(name: &str) -> &'static str {
         "quarantine" => "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM12 8v5M12 16v.5",
         "more" => "M5 11v2M12 11v2M19 11v2",
         "close" => "M6 6l12 12M18 6L6 18",
+        "minus" => "M5 12h14",
+        "mute" => "M6 16V11a6 6 0 0 1 9-5M18 11v5l2 2H8M10 21h4M4 4l16 16",
         "plus" => "M12 5v14M5 12h14",
         "search" => "M11 18a7 7 0 1 0 0-14 7 7 0 0 0 0 14M20 20l-4-4",
         "download" => "M12 4v11M8 11l4 4 4-4M5 20h14",

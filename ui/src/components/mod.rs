@@ -1,5 +1,6 @@
 //! What pages are built of. Each component draws with the tokens only, works with the keyboard alone, and owns no data.
 
+pub mod bars;
 pub mod button;
 pub mod card;
 pub mod chart;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod toast;
 pub mod views;
 
+pub use bars::Bars;
 pub use button::{Button, Kind};
 pub use card::{Card, Kpi, Toolbar};
 pub use chart::Chart;

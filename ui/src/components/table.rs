@@ -568,7 +568,7 @@ fn use_keys(on: bool, list: Keyed<'_>, select: Callback<usize>, open: Callback<u
 }
 
 /// Somebody types, presses a button, or a dialog is open: the keys are not for the list.
-fn is_busy(event: &KeyboardEvent) -> bool {
+pub fn is_busy(event: &KeyboardEvent) -> bool {
     let within = |selector: &str| {
         event
             .target()
