@@ -134,21 +134,18 @@ pub fn is_about_packs(key: &str) -> bool {
 
 fn read(document: &Value) -> (Wishes, BTreeMap<String, String>) {
     let (mut wishes, mut refused) = (Wishes::new(), BTreeMap::new());
-    match document.pointer("/radar/packs") {
-        Some(Value::Object(packs)) => {
-            for (name, wish) in packs {
-                match Wish::deserialize(wish) {
-                    Ok(wish) => {
-                        wishes.insert(name.clone(), wish);
-                    }
-                    Err(error) => {
-                        refused.insert(format!("radar.packs.{name}"), error.to_string());
-                    }
+    // Packs are a table; anything else is a key nobody heeds.
+    if let Some(Value::Object(packs)) = document.pointer("/radar/packs") {
+        for (name, wish) in packs {
+            match Wish::deserialize(wish) {
+                Ok(wish) => {
+                    wishes.insert(name.clone(), wish);
+                }
+                Err(error) => {
+                    refused.insert(format!("radar.packs.{name}"), error.to_string());
                 }
             }
         }
-        // Packs are a table; anything else is a key nobody heeds.
-        Some(_) | None => {}
     }
     (wishes, refused)
 }

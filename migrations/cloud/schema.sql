@@ -864,3 +864,18 @@ CREATE TABLE report_mails (
     error           text, -- of the last attempt
     PRIMARY KEY (box_id, id)
 );
+
+-- Packs of rules that an MSP keeps for its boxes, each version once and never changed.
+CREATE TABLE rule_packs (
+    organization_id uuid NOT NULL, -- the MSP
+    name            text NOT NULL, -- name, that of its folder on boxes
+    version         text NOT NULL, -- which version of it
+    sha256          text NOT NULL, -- of its archive, hex
+    bytes           bigint NOT NULL, -- of its archive
+    files           integer NOT NULL, -- rule files in it
+    licence         text NOT NULL, -- under what terms its rules stand
+    attribution     text NOT NULL, -- who wrote them, and where they are from
+    uploaded_at     bigint NOT NULL, -- µs
+    uploaded_by     text NOT NULL, -- who
+    PRIMARY KEY (organization_id, name, version)
+);

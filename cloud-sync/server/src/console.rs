@@ -11,13 +11,16 @@ mod boxes;
 mod decisions;
 mod filter;
 mod items;
+mod network;
 pub mod organizations;
+mod packs;
 mod page;
 mod people;
 mod rates;
 mod reference;
 mod roles;
 mod rows;
+mod security;
 mod series;
 mod session;
 mod tokens;
@@ -61,6 +64,10 @@ pub fn routes() -> Routes<Arc<Cloud>> {
     const BOX: Access = Access::Right("fleet.box.write");
     const ORGANIZATIONS: Access = Access::Right("fleet.organization.read");
     const ORGANIZATION: Access = Access::Right("fleet.organization.write");
+    const SECURITY: Access = Access::Right("fleet.security.read");
+    const NETWORK: Access = Access::Right("fleet.network.read");
+    const PACKS: Access = Access::Right("fleet.pack.read");
+    const PACK: Access = Access::Right("fleet.pack.write");
     const REFERENCES: Access = Access::Right("fleet.reference.read");
     const REFERENCE: Access = Access::Right("fleet.reference.write");
     Routes::new()
@@ -125,6 +132,18 @@ pub fn routes() -> Routes<Arc<Cloud>> {
         .delete("/api/fleet/organizations/{id}/settings/{key}", REFERENCE, items::unset)
         .get("/api/fleet/entries", Access::Right("fleet.entry.read"), rows::entries)
         .get("/api/fleet/alerts", Access::Right("fleet.alert.read"), rows::alerts)
+        .get("/api/fleet/security/counts", SECURITY, security::counts)
+        .get("/api/fleet/security/branches", SECURITY, security::branches)
+        .get("/api/fleet/security/cases", SECURITY, security::cases)
+        .get("/api/fleet/security/alerts", SECURITY, security::alerts)
+        .get("/api/fleet/network/detections", NETWORK, network::detections)
+        .get("/api/fleet/network/devices", NETWORK, network::devices)
+        .get("/api/fleet/network/certificates", NETWORK, network::certificates)
+        .get("/api/fleet/packs", PACKS, packs::list)
+        .put("/api/fleet/packs/{name}", PACK, packs::upload)
+        .delete("/api/fleet/packs/{name}/{version}", PACK, packs::remove)
+        .get("/api/fleet/packs/{name}/boxes", PACKS, packs::boxes)
+        .post("/api/fleet/packs/{name}/apply", PACK, packs::apply)
         .get("/api/fleet/quarantine", Access::Right("fleet.quarantine.read"), decisions::quarantine)
         .post("/api/fleet/quarantine/{id}/retry", Access::Right("fleet.quarantine.write"), decisions::retry)
         .post("/api/fleet/quarantine/{id}/skip", Access::Right("fleet.quarantine.write"), decisions::skip)

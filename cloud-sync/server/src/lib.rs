@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod listen;
 pub mod live;
 pub mod migrate;
+pub mod pack;
 pub mod projector;
 pub mod secret;
 pub mod seen;

@@ -42,6 +42,7 @@ migrations![
     "0011_radar.sql",
     "0012_guard.sql",
     "0013_shield.sql",
+    "0014_security.sql",
 ];
 
 /// Which form of a migration is meant.

@@ -24,6 +24,7 @@ use sent_core::route::end_after_refusal;
 use sent_protocol::{limits, path};
 
 pub use caller::{Caller, PLACES};
+pub use objects::location as object_location;
 
 use crate::{Cloud, db::run_to_end};
 

@@ -10,10 +10,12 @@ pub mod fleet;
 pub mod guard;
 pub mod home;
 pub mod identity;
+pub mod packs;
 pub mod pulse;
 pub mod radar;
 pub mod reference;
 pub mod rights;
+pub mod security;
 pub mod shield;
 pub mod sync;
 

@@ -17,6 +17,7 @@ use sent_core::{Problem, Scope};
 use sent_protocol::topic::DoorbellKind;
 use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     Answer,
@@ -37,7 +38,7 @@ const MOST: i64 = 10_000;
 pub struct DryRun {
     /// Change nothing.
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 /// What is to be done.
@@ -96,7 +97,7 @@ pub async fn run(
 ) -> Answer<BulkOutcome> {
     let action = Action::parse(&asked)?;
     let mut change = Change::begin(&cloud, &scope, "fleet.action").await?;
-    let rows = chosen(&mut change, &asked).await?;
+    let rows = chosen(&mut change, &asked.boxes, asked.filter.as_deref()).await?;
     let mut outcome = BulkOutcome { dry_run, affected: Vec::new(), skipped: Vec::new() };
     let mut rings = Vec::new();
     for row in rows {
@@ -122,16 +123,17 @@ pub async fn run(
     Ok(Json(outcome))
 }
 
-async fn chosen(change: &mut Change, asked: &BulkAction) -> Result<Vec<BoxRow>> {
-    if !asked.boxes.is_empty() {
+/// The boxes that are named, or those that match a filter.
+pub async fn chosen(change: &mut Change, boxes: &[Uuid], filter: Option<&str>) -> Result<Vec<BoxRow>> {
+    if !boxes.is_empty() {
         let mut rows = Vec::new();
-        for id in asked.boxes.iter().take(MOST as usize) {
+        for id in boxes.iter().take(MOST as usize) {
             let found = boxes::select(change, &Boxes::default(), Some(*id), 1).await?;
             rows.extend(found);
         }
         return Ok(rows);
     }
-    let Some(filter) = &asked.filter else {
+    let Some(filter) = filter else {
         return Err(Problem::invalid("name the boxes, or a filter; an empty filter means all of them").into());
     };
     let filter = Boxes { after: None, limit: None, ..Boxes::parse(filter)? };

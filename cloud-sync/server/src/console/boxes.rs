@@ -84,13 +84,15 @@ pub async fn select(tx: &mut Tx, filter: &Boxes, only: Option<Uuid>, most: i64) 
            AND ($5::text IS NULL OR strpos(lower(b.name || ' ' || o.name || ' ' || br.name || ' ' || s.status_cause
                 || ' ' || b.id::text), $5) > 0)
            AND ($6::uuid IS NULL OR (b.name, b.id) > (SELECT a.name, a.id FROM boxes a WHERE a.id = $6))
-         ORDER BY b.name, b.id LIMIT $7",
+           AND ($7::uuid IS NULL OR b.branch_id = $7)
+         ORDER BY b.name, b.id LIMIT $8",
         only,
         filter.level(),
         filter.organization()?,
         filter.tag(),
         filter.text(),
         filter.after,
+        filter.branch()?,
         most
     )
     .fetch_all(&mut *tx)

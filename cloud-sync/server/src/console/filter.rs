@@ -37,6 +37,8 @@ pub struct Boxes {
     pub status: Option<String>,
     /// Organisation.
     pub organization: Option<String>,
+    /// Branch.
+    pub branch: Option<String>,
     /// Tag.
     pub tag: Option<String>,
     /// Part of the name, organisation, branch or cause.
@@ -64,9 +66,12 @@ impl Boxes {
 
     /// The organisation, by id.
     pub fn organization(&self) -> Result<Option<Uuid>, Problem> {
-        given(self.organization.as_ref())
-            .map(|id| id.parse().map_err(|_| Problem::field("organization", "this is no id")))
-            .transpose()
+        identified("organization", self.organization.as_ref())
+    }
+
+    /// The branch, by id.
+    pub fn branch(&self) -> Result<Option<Uuid>, Problem> {
+        identified("branch", self.branch.as_ref())
     }
 
     /// The tag.
@@ -78,6 +83,10 @@ impl Boxes {
     pub fn text(&self) -> Option<String> {
         given(self.q.as_ref()).map(|q| q.trim().to_lowercase())
     }
+}
+
+fn identified(field: &str, text: Option<&String>) -> Result<Option<Uuid>, Problem> {
+    given(text).map(|id| id.parse().map_err(|_| Problem::field(field, "this is no id"))).transpose()
 }
 
 fn given(text: Option<&String>) -> Option<String> {

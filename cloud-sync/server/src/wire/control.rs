@@ -63,10 +63,12 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     }
     let now = cloud.clock.now();
     let mut tx = caller.begin(&cloud).await?;
-    let before =
-        sqlx::query_scalar!("SELECT reported_version FROM box_documents WHERE box_id = $1 FOR UPDATE", caller.box_id)
-            .fetch_one(&mut *tx)
-            .await?;
+    let before = sqlx::query!(
+        "SELECT reported_version, reported -> 'radar' AS packs FROM box_documents WHERE box_id = $1 FOR UPDATE",
+        caller.box_id
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     sqlx::query!(
         "UPDATE box_documents SET reported_version = $2, reported = $3::text::jsonb, reported_at = $4 WHERE box_id = $1",
         caller.box_id,
@@ -76,8 +78,9 @@ pub async fn reported(State(cloud): State<Arc<Cloud>>, caller: Caller, body: Who
     )
     .execute(&mut *tx)
     .await?;
-    // Whoever watches the box sees at once that it took a document, or that a command is over.
-    let mut news = reported.version != before;
+    // Whoever watches the box sees at once that it took a document, what came of its packs, or that a command is over.
+    let mut news =
+        reported.version != before.reported_version || reported.document.get("radar") != before.packs.as_ref();
     let level = status::level_name(reported.status.level);
     sqlx::query!(
         "UPDATE box_states SET reported_level = $2, reported_cause = $3, waiting = $4, alerts = $5, last_seen = $6
