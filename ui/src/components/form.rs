@@ -74,6 +74,17 @@ impl Sending {
         });
     }
 
+    /// Waits for `request`, which is only a step: nothing is told and nothing closes unless it fails.
+    pub fn try_out(&self, request: impl Future<Output = Result<(), Failure>> + 'static) {
+        let sending = self.clone();
+        sending.set_busy.set(true);
+        wasm_bindgen_futures::spawn_local(async move {
+            let answer = request.await;
+            sending.set_busy.set(false);
+            sending.set_error.set(answer.err());
+        });
+    }
+
     /// Sends a change whose answer does not matter, then says `done`.
     pub fn send(
         &self,

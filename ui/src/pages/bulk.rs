@@ -198,15 +198,20 @@ fn arguments(action: &str, typed: &str) -> Result<Value, String> {
     }
 }
 
+/// Properties of [`Outcome`].
 #[derive(Properties, PartialEq)]
-struct OutcomeProps {
-    title: &'static str,
-    rows: Vec<(Named, String)>,
-    tone: Tone,
+pub struct OutcomeProps {
+    /// Heading.
+    pub title: &'static str,
+    /// Boxes, and what becomes of each.
+    pub rows: Vec<(Named, String)>,
+    /// Whether that is good.
+    pub tone: Tone,
 }
 
+/// What an action does to boxes, or why it does nothing.
 #[component]
-fn Outcome(props: &OutcomeProps) -> Html {
+pub fn Outcome(props: &OutcomeProps) -> Html {
     html! {
         <section class="mb-4 last:mb-0">
             <h3 class="mb-1.5 flex items-center gap-2 font-semibold">{ props.title }<Tag tone={props.tone}>{ format::count(props.rows.len() as u64) }</Tag></h3>
