@@ -9,7 +9,7 @@ use std::{
 };
 
 use duckdb::{Config, Connection, Row, ToSql, appender_params_from_iter, params_from_iter, types::Value};
-use sent_contract::guard::{Flow as Shown, Talker};
+use sent_contract::guard::{End, Flow as Shown, Link, Spell, Spoken, Talker, Traffic};
 
 use crate::{device::Mac, flow::Flow, record::Protocol};
 
@@ -19,6 +19,14 @@ const MIGRATIONS: &[(&str, &str)] = &[("0001_flows", include_str!("../../../../m
 const FILE: &str = "flows.duckdb";
 /// Connections kept for readers.
 const IDLE: usize = 4;
+/// Ends of each side, and pairs of them, that a drawing is made of.
+const ENDS: usize = 50;
+const LINKS: usize = 400;
+/// Columns of time, and applications that have their own part of each.
+const COLUMNS: i64 = 96;
+const APPS: usize = 4;
+/// Flows and bytes of a group; a long flow is counted by its first part.
+const SUMS: &str = "count(*) FILTER (WHERE part = 0), sum(bytes_out)::UBIGINT, sum(bytes_in)::UBIGINT";
 /// Columns as a page has them.
 const SHOWN: &str = "id, community_id, part, started, ended, protocol, src, sport, src_mac, dst, dport, dst_mac, name, app, \
                      state, ja4, packets_out, packets_in, bytes_out, bytes_in";
@@ -58,8 +66,8 @@ pub struct Filter {
     pub from: Option<i64>,
     /// Ended before, µs.
     pub to: Option<i64>,
-    /// Either end.
-    pub address: Option<String>,
+    /// Each of them is one of the ends.
+    pub addresses: Vec<String>,
     /// Either end's MAC address.
     pub mac: Option<String>,
     /// The port that was asked.
@@ -133,6 +141,75 @@ impl Flows {
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// What flows add up to. `name` and `mac` of an end are left to who knows devices.
+    pub fn traffic(&self, filter: &Filter) -> Result<Traffic, FlowsError> {
+        let (condition, values) = condition(filter);
+        let most = "ORDER BY sum(bytes_out) + sum(bytes_in) DESC, 1";
+        let grouped = |by: &str, limit: usize| {
+            format!("SELECT {by}, {SUMS} FROM flows WHERE {condition} GROUP BY {by} {most} LIMIT {limit}")
+        };
+        let step = match (filter.from, filter.to) {
+            (Some(from), Some(to)) if from < to => ((to - from) / COLUMNS).max(1),
+            _ => 0,
+        };
+        self.read(|connection| {
+            let ask = |sql: &str, before: &[Value]| {
+                let values = before.iter().chain(&values).cloned();
+                connection.prepare(sql).map(|statement| (statement, params_from_iter(values.collect::<Vec<_>>())))
+            };
+            let (mut statement, given) = ask(&grouped("app", usize::MAX >> 1), &[])?;
+            let apps: Vec<Spoken> = statement
+                .query_map(given, |row| {
+                    Ok(Spoken { app: row.get(0)?, flows: row.get(1)?, bytes_out: row.get(2)?, bytes_in: row.get(3)? })
+                })?
+                .collect::<Result<_, _>>()?;
+            let ends = |by: &str| -> Result<Vec<End>, FlowsError> {
+                let (mut statement, given) = ask(&grouped(by, ENDS), &[])?;
+                let rows = statement.query_map(given, end)?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            };
+            let (top_sources, top_destinations) = (ends("src")?, ends(ASKED)?);
+            let counted = format!("SELECT count(DISTINCT src), count(DISTINCT {ASKED}) FROM flows WHERE {condition}");
+            let (mut statement, given) = ask(&counted, &[])?;
+            let (sources, destinations) = statement.query_row(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let (mut statement, given) = ask(&grouped(&format!("src, {ASKED}, app"), LINKS), &[])?;
+            let links = statement.query_map(given, link)?.collect::<Result<_, _>>()?;
+            let columns = if step == 0 {
+                Vec::new()
+            } else {
+                let first: Vec<Value> =
+                    apps.iter().filter_map(|spoken| spoken.app.clone().map(Value::Text)).take(APPS).collect();
+                let named = vec!["?"; first.len()].join(", ");
+                let part = if first.is_empty() {
+                    "NULL::VARCHAR".to_owned()
+                } else {
+                    format!("CASE WHEN app IN ({named}) THEN app END")
+                };
+                // Columns begin at multiples of their width, so that they stand still while the range rolls on.
+                let sql = format!(
+                    "SELECT ended // {step} * {step}, {part}, sum(bytes_out + bytes_in)::UBIGINT
+                     FROM flows WHERE {condition} GROUP BY ALL ORDER BY 1, 2"
+                );
+                let (mut statement, given) = ask(&sql, &first)?;
+                let spell = |row: &Row<'_>| Ok(Spell { at: row.get(0)?, app: row.get(1)?, bytes: row.get(2)? });
+                statement.query_map(given, spell)?.collect::<Result<_, _>>()?
+            };
+            Ok(Traffic {
+                flows: apps.iter().map(|spoken| spoken.flows).sum(),
+                bytes_out: apps.iter().map(|spoken| spoken.bytes_out).sum(),
+                bytes_in: apps.iter().map(|spoken| spoken.bytes_in).sum(),
+                sources,
+                destinations,
+                top_sources,
+                top_destinations,
+                apps,
+                links,
+                step,
+                columns,
+            })
         })
     }
 
@@ -254,7 +331,9 @@ fn condition(filter: &Filter) -> (String, Vec<Value>) {
     };
     part("ended >= ?", filter.from.map(Value::BigInt));
     part("ended < ?", filter.to.map(Value::BigInt));
-    part("(src = ? OR dst = ?)", filter.address.clone().map(Value::Text));
+    for address in &filter.addresses {
+        part("(src = ? OR dst = ?)", Some(Value::Text(address.clone())));
+    }
     part("(src_mac = ? OR dst_mac = ?)", filter.mac.clone().map(Value::Text));
     part("dport = ?", filter.port.map(Value::USmallInt));
     part("app = ?", filter.app.clone().map(Value::Text));
@@ -262,6 +341,24 @@ fn condition(filter: &Filter) -> (String, Vec<Value>) {
     part("community_id = ?", filter.flow.clone().map(Value::Text));
     part("id < ?", filter.after.map(Value::UBigInt));
     (parts.join(" AND "), values)
+}
+
+/// Who was asked: the name it was looked up by, or its address.
+const ASKED: &str = "coalesce(name, dst)";
+
+fn end(row: &Row<'_>) -> Result<End, duckdb::Error> {
+    let (flows, bytes_out, bytes_in) = (row.get(1)?, row.get(2)?, row.get(3)?);
+    Ok(End { key: row.get(0)?, name: None, mac: None, flows, bytes_out, bytes_in })
+}
+
+fn link(row: &Row<'_>) -> Result<Link, duckdb::Error> {
+    Ok(Link {
+        source: row.get(0)?,
+        destination: row.get(1)?,
+        app: row.get(2)?,
+        bytes_out: row.get(4)?,
+        bytes_in: row.get(5)?,
+    })
 }
 
 fn shown(row: &Row<'_>) -> Result<Shown, duckdb::Error> {
@@ -321,7 +418,10 @@ mod tests {
         assert_eq!(all.iter().map(|flow| flow.id).collect::<Vec<_>>(), (1..=60).rev().collect::<Vec<_>>());
         let count = |filter: Filter| flows.list(&filter, 100).expect("lists").len();
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(count(Filter { address: some("192.168.1.7"), ..Filter::default() }), 30);
+        let addresses = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert_eq!(count(Filter { addresses: addresses(&["192.168.1.7"]), ..Filter::default() }), 30);
+        assert_eq!(count(Filter { addresses: addresses(&["192.168.1.7", &all[0].dst]), ..Filter::default() }), 30);
+        assert_eq!(count(Filter { addresses: addresses(&["192.168.1.7", "192.168.1.8"]), ..Filter::default() }), 0);
         assert_eq!(count(Filter { mac: Some(Mac(inside(8).mac).to_string()), ..Filter::default() }), 30);
         assert_eq!(count(Filter { port: Some(443), after: Some(31), ..Filter::default() }), 15);
         assert_eq!(count(Filter { words: some("SHOP"), ..Filter::default() }), 20);
@@ -331,6 +431,18 @@ mod tests {
         assert_eq!(talkers.len(), 2);
         assert_eq!((talkers[0].flows, talkers[0].dst_name.as_deref()), (30, Some("Shop.example.com")));
         assert_eq!(talkers[0].bytes_out, all.iter().take(30).map(|flow| flow.bytes_out).sum::<u64>());
+        let (from, to) = (all[59].end, all[0].end + 1);
+        let traffic = flows.traffic(&Filter { from: Some(from), to: Some(to), ..Filter::default() }).expect("adds up");
+        assert_eq!((traffic.flows, traffic.sources, traffic.destinations), (60, 2, 2));
+        assert_eq!(traffic.bytes_out, all.iter().map(|flow| flow.bytes_out).sum::<u64>());
+        let bytes = |out: u64, back: u64| out + back;
+        let whole = bytes(traffic.bytes_out, traffic.bytes_in);
+        assert_eq!(traffic.links.iter().map(|link| bytes(link.bytes_out, link.bytes_in)).sum::<u64>(), whole);
+        assert_eq!(traffic.columns.iter().map(|column| column.bytes).sum::<u64>(), whole);
+        assert_eq!(traffic.top_destinations.iter().map(|end| end.flows).collect::<Vec<_>>(), [40, 20]);
+        assert!(traffic.columns.iter().all(|column| column.at % traffic.step == 0));
+        let none = flows.traffic(&Filter { app: some("gopher"), ..Filter::default() }).expect("adds up");
+        assert_eq!(none, Traffic::default());
         let middle = all[30].end;
         writer.forget(middle).expect("deletes");
         assert!(flows.list(&Filter::default(), 100).expect("lists").iter().all(|flow| flow.end >= middle));

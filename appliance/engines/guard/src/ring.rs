@@ -240,6 +240,8 @@ mod tests {
         let mut out = Vec::new();
         let host = Wanted::Host(inside(8).address.into());
         assert_eq!(extract(folder.path(), &host, 0, i64::MAX, 1 << 20, &mut out).expect("reads").frames, 87);
+        let mut out = Vec::new();
+        assert_eq!(extract(folder.path(), &Wanted::All, 0, i64::MAX, 1 << 20, &mut out).expect("reads").frames, 117);
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! HTTP in and out.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -11,7 +11,7 @@ use axum::{
 };
 use sent_contract::{
     Micros, Page, Uuid,
-    guard::{Certificate, Detection, Device, DeviceDetail, Flow, Status, Talker},
+    guard::{CUT, Certificate, Detection, Device, DeviceDetail, Flow, Status, Talker, Traffic},
 };
 use sent_core::{
     Problem, Scope,
@@ -23,6 +23,7 @@ use tokio_util::io::ReaderStream;
 use crate::{
     device::Mac,
     flows::Filter,
+    ring::Wanted,
     service::{Packets, ROWS, Service},
     store::Filter as DetectionFilter,
 };
@@ -42,6 +43,7 @@ pub fn routes(service: Arc<Service>) -> Routes {
         .get("/api/guard/status", READ, status)
         .get("/api/guard/flows", READ, flows)
         .get("/api/guard/talkers", READ, talkers)
+        .get("/api/guard/traffic", READ, traffic)
         .get("/api/guard/devices", READ, devices)
         .get("/api/guard/devices/{mac}", READ, device)
         .get("/api/guard/certificates", READ, certificates)
@@ -84,7 +86,7 @@ impl Asked {
         let filter = Filter {
             from: self.from,
             to: self.to,
-            address: given(self.address),
+            addresses: self.address.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned).collect(),
             mac: mac.transpose()?.map(|mac| mac.to_string()),
             port: self.port,
             app: given(self.app),
@@ -104,6 +106,10 @@ async fn flows(State(service): App, Extension(scope): Who, Query(asked): Query<A
 async fn talkers(State(service): App, Extension(scope): Who, Query(asked): Query<Asked>) -> Answer<Page<Talker>> {
     let (filter, limit) = asked.filter()?;
     service.talkers(&scope, filter, limit).await.map(Json)
+}
+
+async fn traffic(State(service): App, Extension(scope): Who, Query(asked): Query<Asked>) -> Answer<Traffic> {
+    service.traffic(&scope, asked.filter()?.0).await.map(Json)
 }
 
 async fn devices(State(service): App, Extension(scope): Who) -> Answer<Page<Device>> {
@@ -155,8 +161,29 @@ async fn acknowledge(State(service): App, Extension(scope): Who, Path(id): Path<
 struct AskedPackets {
     detection: Option<Uuid>,
     flow: Option<String>,
+    address: Option<String>,
+    mac: Option<String>,
     from: Option<Micros>,
     to: Option<Micros>,
+}
+
+impl AskedPackets {
+    fn which(self) -> Result<Packets, Problem> {
+        let address = given(self.address).map(|text| {
+            text.parse::<IpAddr>().map_err(|_| Problem::field("address", "this is no address: write 192.168.1.7"))
+        });
+        let mac = given(self.mac).map(|mac| mac.parse::<Mac>().map_err(|e| Problem::field("mac", e.to_string())));
+        let wanted = match (self.detection, given(self.flow), address.transpose()?, mac.transpose()?) {
+            (Some(detection), None, None, None) => return Ok(Packets::Detection(detection)),
+            (None, Some(flow), None, None) => Wanted::Flow(flow),
+            (None, None, Some(address), None) => Wanted::Host(address),
+            (None, None, None, Some(mac)) => Wanted::Device(mac),
+            // The whole ring is no answer to a question.
+            (None, None, None, None) if self.from.is_some() => Wanted::All,
+            _ => return Err(Problem::invalid("name a detection, a flow, an address, a device, or since when")),
+        };
+        Ok(Packets::Between { wanted, from: self.from.unwrap_or(0), to: self.to.unwrap_or(Micros::MAX) })
+    }
 }
 
 async fn packets(
@@ -164,14 +191,7 @@ async fn packets(
     Extension(scope): Who,
     Query(asked): Query<AskedPackets>,
 ) -> Result<Response, Problem> {
-    let which = match (asked.detection, given(asked.flow)) {
-        (Some(detection), None) => Packets::Detection(detection),
-        (None, Some(community_id)) => {
-            Packets::Flow { community_id, from: asked.from.unwrap_or(0), to: asked.to.unwrap_or(Micros::MAX) }
-        }
-        _ => return Err(Problem::invalid("name a detection or a flow")),
-    };
-    let file = service.packets(&scope, which).await?;
+    let (file, complete) = service.packets(&scope, asked.which()?).await?;
     let length = file.metadata().map_err(Problem::internal)?.len();
     let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
     let headers = [
@@ -179,5 +199,6 @@ async fn packets(
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"packets.pcapng\"")),
         (header::CONTENT_LENGTH, HeaderValue::from(length)),
     ];
-    Ok((headers, body).into_response())
+    let cut = (!complete).then_some([(CUT, "1")]);
+    Ok((headers, cut, body).into_response())
 }

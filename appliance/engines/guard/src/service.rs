@@ -472,6 +472,19 @@ impl Service {
         Ok(Page { items, next: None, total: None })
     }
 
+    /// What flows add up to.
+    pub async fn traffic(&self, scope: &Scope, filter: Filter) -> Result<contract::Traffic, Problem> {
+        let mut traffic = self.ask(scope, move |flows| flows.traffic(&filter)).await?;
+        let watch = lock(&self.watch);
+        let inventory = watch.inventory();
+        for end in traffic.top_sources.iter_mut().chain(&mut traffic.top_destinations) {
+            let mac = end.key.parse().ok().and_then(|address| inventory.holder(address));
+            end.mac = mac.map(|mac| mac.to_string());
+            end.name = mac.and_then(|mac| inventory.get(mac)?.name().map(str::to_owned));
+        }
+        Ok(traffic)
+    }
+
     /// Devices, those seen last first.
     pub async fn devices(&self, scope: &Scope) -> Result<Page<contract::Device>, Problem> {
         let mut items = self.parts.store.read(scope, store::devices).await?;
@@ -535,12 +548,12 @@ impl Service {
         if done { Ok(detection) } else { Err(Problem::conflict("somebody has acknowledged it already")) }
     }
 
-    /// The packets that show a detection, or those of a flow between two times (µs): a file of pcapng. Whoever takes packets
-    /// is written down.
-    pub async fn packets(&self, scope: &Scope, which: Packets) -> Result<std::fs::File, Problem> {
+    /// The packets that show a detection, or others between two times: a file of pcapng, and whether all of them are in it.
+    /// Whoever takes packets is written down.
+    pub async fn packets(&self, scope: &Scope, which: Packets) -> Result<(std::fs::File, bool), Problem> {
         self.own(scope)?;
         let (wanted, from, to) = match which {
-            Packets::Flow { community_id, from, to } => (Wanted::Flow(community_id), from, to),
+            Packets::Between { wanted, from, to } => (wanted, from, to),
             Packets::Detection(id) => {
                 let found = self.parts.store.read(scope, move |c| store::detection(c, id)).await?;
                 let detection = found.ok_or_else(|| Problem::not_found("detection"))?;
@@ -575,7 +588,7 @@ impl Service {
         if found.frames == 0 {
             return Err(Problem::new(Kind::NotFound, "the ring has none of these packets any more"));
         }
-        Ok(file)
+        Ok((file, found.complete))
     }
 }
 
@@ -584,10 +597,10 @@ impl Service {
 pub enum Packets {
     /// Those that show a detection.
     Detection(Uuid),
-    /// Those of a flow.
-    Flow {
+    /// Those of a time.
+    Between {
         /// Which.
-        community_id: String,
+        wanted: Wanted,
         /// From, µs.
         from: i64,
         /// To, µs.

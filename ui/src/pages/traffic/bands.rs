@@ -300,10 +300,6 @@ pub fn Bands(props: &BandsProps) -> Html {
     let width = use_width(&node);
     let over = use_state_eq(|| None::<Over>);
     let drawing = use_memo(Rc::as_ptr(&props.traffic) as usize, |_| Drawing::of(&props.traffic));
-    {
-        let over = over.setter();
-        use_effect_with(Rc::as_ptr(&props.traffic) as usize, move |_| over.set(None));
-    }
     // What was pointed at may be gone with a new answer.
     let pointed = (*over).filter(|over| match *over {
         Over::Band(at) => at < drawing.bands.len(),

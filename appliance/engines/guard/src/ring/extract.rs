@@ -38,6 +38,8 @@ pub enum Wanted {
     Pair(IpAddr, IpAddr),
     /// Those that a device sends or receives.
     Device(Mac),
+    /// All of them.
+    All,
 }
 
 /// What was found.
@@ -115,6 +117,9 @@ struct Looking<'a> {
 
 impl Looking<'_> {
     fn finds(&mut self, frame: &Frame<'_>, decoder: &mut Decoder) -> bool {
+        if *self.wanted == Wanted::All {
+            return true;
+        }
         self.hit = false;
         if let Wanted::Device(mac) = self.wanted
             && frame.link == 1
@@ -132,7 +137,7 @@ impl Looking<'_> {
             Wanted::Pair(one, other) => {
                 (source, destination) == (*one, *other) || (source, destination) == (*other, *one)
             }
-            Wanted::Flow(_) | Wanted::Device(_) => false,
+            Wanted::Flow(_) | Wanted::Device(_) | Wanted::All => false,
         };
     }
 }
