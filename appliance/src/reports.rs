@@ -62,10 +62,10 @@ impl Sources for Reporters {
     }
 }
 
-async fn told(source: &Source, scope: &Scope, period: Period) -> Option<Told> {
+async fn told(source: &Source, scope: &Scope, period: Period) -> Vec<Told> {
     let (engine, answer) = match source {
         Source::Here(engine) => {
-            let engine = engine.upgrade()?;
+            let Some(engine) = engine.upgrade() else { return Vec::new() };
             let report = engine.report(scope, period);
             let answer = async { report.await.map_err(|problem| problem.message) };
             (engine.description().name, tokio::time::timeout(PATIENCE, answer).await)
@@ -75,16 +75,17 @@ async fn told(source: &Source, scope: &Scope, period: Period) -> Option<Told> {
             (*name, tokio::time::timeout(PATIENCE, answer).await)
         }
     };
-    let section = match answer {
-        Ok(Ok(None)) => return None,
-        Ok(Ok(Some(section))) => Ok(section.bounded()),
-        Ok(Err(message)) => Err(message),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    let fault = match answer {
+        Ok(Ok(sections)) => {
+            return sections.into_iter().map(|section| Told { engine, section: Ok(section.bounded()) }).collect();
+        }
+        Ok(Err(message)) => message,
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
-    Some(Told { engine, section })
+    vec![Told { engine, section: Err(fault) }]
 }
 
-async fn over(socket: &std::path::Path, scope: &Scope, period: Period) -> Result<Option<Section>, forward::Fault> {
+async fn over(socket: &std::path::Path, scope: &Scope, period: Period) -> Result<Vec<Section>, forward::Fault> {
     let scope = serde_json::to_string(scope)?;
     let request = Request::builder()
         .uri(format!("{REPORT}?from={}&to={}", period.from.0, period.to.0))

@@ -109,7 +109,7 @@ pub async fn run(
     if let Some(text) = store.state(DESIRED).await? {
         knobs.apply(&serde_json::from_str(&text).context("the desired document")?);
     }
-    let (routes, workers) =
+    let (routes, workers, sockets) =
         start_engines(&store, &settings, settings_file.as_deref(), &hub, &spool, &supervisor, &knobs)?;
     supervisor.watch_machine();
     let _others = store.watch_others()?;
@@ -137,6 +137,7 @@ pub async fn run(
         shutdown: shutdown.clone(),
         started,
         list: Arc::from([]),
+        workers: sockets.into(),
     };
     let router = gateway::router(gateway, routes, workers);
     let scheme = if settings.gateway.certificate.as_os_str().is_empty() { "http" } else { "https" };
@@ -171,9 +172,9 @@ fn start_engines(
     spool: &Arc<Spool>,
     supervisor: &Supervisor,
     knobs: &Knobs,
-) -> anyhow::Result<(Routes, Router)> {
+) -> anyhow::Result<(Routes, Router, Vec<PathBuf>)> {
     let mut routes = Routes::new();
-    let mut workers = Router::new();
+    let (mut workers, mut sockets) = (Router::new(), Vec::new());
     let (reporters, mut sources) = (Reporters::default(), Vec::new());
     for name in settings.engines.workers.iter().chain(&settings.engines.disabled) {
         if !engines::ALL.iter().any(|d| d.name == name) {
@@ -199,7 +200,8 @@ fn start_engines(
             supervisor.keep_worker(name, program, arguments, settings.workers.clone());
             tokio::spawn(forward::overhear(name, socket.clone(), hub.clone(), supervisor.shutdown().clone()));
             sources.push(Source::Worker(name, socket.clone()));
-            workers = workers.merge(forward::router(name, socket));
+            workers = workers.merge(forward::router(name, socket.clone()));
+            sockets.push(socket);
         } else {
             let context =
                 engines::context(store, settings, hub.clone(), spool.clone(), Arc::new(reporters.clone()), name)?;
@@ -212,7 +214,7 @@ fn start_engines(
         }
     }
     reporters.fill(sources);
-    Ok((routes, workers))
+    Ok((routes, workers, sockets))
 }
 
 /// Tells the pages what was committed, and the sync agent that something waits.

@@ -23,6 +23,7 @@ use sent_core::{
     engine::Engine,
     live::{Hub, Said},
     report::{Nobody, Period, Section},
+    route::Listed,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     desired::Knobs,
     engines,
-    gateway::forward::{LIVE, PEER, SCOPE},
+    gateway::forward::{LIVE, PEER, ROUTES, SCOPE},
     reports::REPORT,
     serve,
     settings::Settings,
@@ -72,10 +73,12 @@ pub async fn run(
 
     let health = engine.clone();
     let ending = shutdown.clone();
-    let router = engine
-        .routes()
+    let routes = engine.routes();
+    let listed: Vec<Listed> = routes.list().iter().map(Listed::from).collect();
+    let router = routes
         .into_router()
         .route("/health", get(move || async move { Json(health.health()) }))
+        .route(ROUTES, get(move || async move { Json(listed) }))
         .route(REPORT, get(reported).with_state(engine.clone()))
         .route(LIVE, get(move || async move { published(&hub, ending) }))
         .layer(middleware::from_fn(take_scope));
@@ -111,7 +114,7 @@ async fn reported(
     State(engine): State<Arc<dyn Engine>>,
     scope: Option<Extension<Scope>>,
     Query(period): Query<Period>,
-) -> Result<Json<Option<Section>>, Problem> {
+) -> Result<Json<Vec<Section>>, Problem> {
     // Only the main process asks, and it says for whom.
     let Some(Extension(scope)) = scope else { return Err(Problem::invalid("a report is somebody's")) };
     engine.report(&scope, period).await.map(Json)

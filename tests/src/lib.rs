@@ -15,6 +15,7 @@ pub mod compare;
 pub mod ears;
 pub mod exporter;
 pub mod face;
+pub mod findings;
 pub mod logs;
 pub mod measure;
 pub mod postgres;
@@ -28,3 +29,8 @@ pub use appliance::Appliance;
 pub use cluster::{Cluster, Setup};
 pub use face::Face;
 pub use wait::until;
+
+/// A new id, a UUID of version 4.
+pub fn new_id() -> sent_contract::Uuid {
+    sent_contract::Uuid::from_u128(rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
+}

@@ -16,6 +16,18 @@ use crate::{Appliance, Context as _, Face, Result, ensure, until};
 /// Who owns the box.
 const OWNER: (&str, &str) = ("ada@northwind.example", "tea in the afternoon");
 
+/// A pack of rules as it is installed: a tar archive of files (name and text).
+pub fn pack(files: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, text.as_bytes())?;
+    }
+    Ok(archive.into_inner()?)
+}
+
 /// A box with its folder, which goes when it does.
 #[derive(Debug)]
 pub struct Logs {

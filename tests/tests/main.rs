@@ -31,7 +31,7 @@ use sent_contract::{Uuid, capital::Entry};
 use sent_tests::{
     Appliance, Context as _, Face, Result, appliance, books,
     compare::{self, Same},
-    until,
+    new_id, until,
 };
 use sqlx::PgPool;
 
@@ -44,10 +44,6 @@ async fn sales(face: &Face, count: i64) -> Result<Vec<Uuid>> {
         ids.push(id);
     }
     Ok(ids)
-}
-
-fn new_id() -> Uuid {
-    Uuid::from_u128(rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62))
 }
 
 /// Waits until the cloud has projected so many entries of a box.

@@ -1,7 +1,7 @@
 //! The weekly report of a branch, as its manager gets it: under the manager's own logo, with what the box measured in it.
 
 use sent_contract::shield::{NewReport, NewTemplate, Report, Template};
-use sent_tests::{Cluster, Result, Setup, ensure, until};
+use sent_tests::{Cluster, Result, Setup, ensure, findings::Findings, until};
 use serde_json::{Value, json};
 
 /// A green square.
@@ -25,6 +25,7 @@ async fn report_pdf() -> Result<()> {
     })
     .await?;
 
+    Findings::put(&appliance, office.organization, "Guessed passwords")?;
     let template = NewTemplate {
         name: "Acme".to_owned(),
         title: "Security and availability".to_owned(),
@@ -56,6 +57,11 @@ async fn report_pdf() -> Result<()> {
         "Northwind",
         "In short",
         "front door",
+        "Security alerts",
+        "1 of 1 cases found in the logs are still open",
+        "Devices on the network",
+        "Guessed passwords",
+        "Certificates to look after",
         "Availability",
         "Questions? Call +49 30 1234567.",
     ] {

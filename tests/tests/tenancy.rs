@@ -15,13 +15,15 @@ use sent_contract::{
     identity::{CreatedToken, Me, NewToken, Role, TotpSetup, User},
     pulse::{Alert, Check, Rule, Silence},
     reference::{Item, TaxRate},
+    security::{BranchSecurity, SecurityCounts},
     shield::{Report, Schedule, Template},
 };
+use sent_core::route::Listed;
 use sent_protocol::{Batch, Head, path};
 use sent_tests::{
-    Appliance, Cluster, Face, Result, Setup, bail, books, cluster, compare, ensure, face::Answer, until, wire::Stranger,
+    Appliance, Cluster, Face, Result, Setup, bail, books, cluster, compare, ensure, face::Answer, findings::Findings,
+    logs, until, wire::Stranger,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::new_id;
@@ -29,16 +31,17 @@ use crate::new_id;
 /// Stands in every name the first organisation gives to anything.
 const MARK: &str = "Zanzibar";
 
-/// A route as the running program lists it.
-#[derive(Clone, Debug, Deserialize)]
-struct Listed {
-    method: String,
-    path: String,
-    access: String,
-    changes: bool,
+/// What the walk does with a route that the running program lists.
+trait Walked {
+    /// Method and path.
+    fn name(&self) -> String;
+    /// Its method.
+    fn method(&self) -> Result<Method>;
+    /// The path with a row's id in place of each parameter. Ids are named by what stands before the parameter.
+    fn filled(&self, ids: &BTreeMap<&str, String>) -> Result<String>;
 }
 
-impl Listed {
+impl Walked for Listed {
     fn name(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
@@ -47,7 +50,6 @@ impl Listed {
         Ok(self.method.parse()?)
     }
 
-    /// The path with a row's id in place of each parameter. Ids are named by what stands before the parameter.
     fn filled(&self, ids: &BTreeMap<&str, String>) -> Result<String> {
         let (mut before, mut filled) = (String::new(), String::new());
         for part in self.path.split('/').skip(1) {
@@ -94,7 +96,7 @@ async fn refusals(owner: &Face, poor: &[(&str, Face)], routes: &[Listed], ids: &
         let path = route.filled(ids)?;
         let answer = attempt(&nobody, route, &path).await?;
         ensure!(answer.status == StatusCode::UNAUTHORIZED, "{} without a login: {}", route.name(), answer.status);
-        if route.method != "GET" {
+        if !matches!(route.method.as_str(), "GET" | "HEAD") {
             let answer = attempt(&forged, route, &path).await?;
             ensure!(answer.status == StatusCode::FORBIDDEN, "{} without CSRF: {}", route.name(), answer.status);
         }
@@ -181,10 +183,20 @@ async fn changes(owner: &Face, routes: &[Listed], calls: Vec<Call>, elsewhere: &
     for Call(name, path, body) in calls {
         let method: Method = name.split(' ').next().unwrap_or_default().parse()?;
         let before = newest(&auditor).await?;
-        let answer = if name.ends_with("/import") {
-            owner.send(method, &path, Some(("text/csv", body.as_str().unwrap_or_default().as_bytes().to_vec()))).await?
-        } else {
-            owner.send_json(method, &path, &body).await?
+        let answer = match name {
+            "PUT /api/radar/packs/{name}" => {
+                let archive = logs::pack(&[("rule.yml", &rule(&new_id().to_string()))])?;
+                owner.send(method, &path, Some(("application/x-tar", archive))).await?
+            }
+            "PUT /api/fleet/packs/{name}" => {
+                let archive = logs::pack(&[("rule.yml", &rule(&new_id().to_string()))])?;
+                owner.send(method, &path, Some(("application/x-tar", archive))).await?
+            }
+            _ if name.ends_with("/import") => {
+                let text = body.as_str().unwrap_or_default();
+                owner.send(method, &path, Some(("text/csv", text.as_bytes().to_vec()))).await?
+            }
+            _ => owner.send_json(method, &path, &body).await?,
         };
         ensure!(answer.status.is_success(), "{name}: {}: {}", answer.status, answer.text());
         let after = newest(&auditor).await?;
@@ -252,6 +264,18 @@ fn quarantine(appliance: &Appliance, organization: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// The rule that the walk switches off.
+const RULE: &str = "7b0a3f5e-6a53-4f3c-9a5e-0d3f7c1f9d11";
+/// Where the walk puts a pack.
+const PACK: &str = "walked";
+
+/// A Sigma rule that no log line of this walk matches.
+fn rule(id: &str) -> String {
+    format!(
+        "title: {MARK}\nid: {id}\nlogsource:\n  category: test\ndetection:\n  it:\n    nobody: writes this\n  condition: it\n"
+    )
+}
+
 /// Every row of an organisation, as text, except what every request moves.
 fn rows_of(appliance: &Appliance, organization: Uuid) -> Result<BTreeMap<String, Vec<String>>> {
     let own = compare::open(appliance.data())?;
@@ -265,10 +289,12 @@ fn rows_of(appliance: &Appliance, organization: Uuid) -> Result<BTreeMap<String,
             .contains(&n.as_str())
     }) {
         let mut statement = own.prepare(&format!("SELECT * FROM {name} WHERE organization_id = ?1"))?;
-        let columns = statement.column_count();
+        // The cloud's number of a row comes back when it has it.
+        let columns = statement.column_names();
+        let columns: Vec<usize> = (0..columns.len()).filter(|n| columns[*n] != "version").collect();
         let mut rows: Vec<String> = statement
             .query_map([organization.to_string()], |row| {
-                (0..columns).map(|n| Ok(format!("{:?}", row.get_ref(n)?))).collect::<Result<Vec<_>, _>>()
+                columns.iter().map(|n| Ok(format!("{:?}", row.get_ref(*n)?))).collect::<Result<Vec<_>, _>>()
             })?
             .map(|row| row.map(|cells| cells.join("|")))
             .collect::<Result<_, _>>()?;
@@ -286,16 +312,28 @@ async fn tenancy() -> Result<()> {
     appliance.stop().await?;
     let (eve, _) = second_organization(&appliance)?;
     quarantine(&appliance, office.organization)?;
+    let found = Findings::put(&appliance, office.organization, MARK)?;
     appliance.start().await?;
-    on_the_box(&appliance, &office, &eve).await?;
+    on_the_box(&appliance, &office, &eve, &found).await?;
     in_the_cloud(&cluster, &office).await?;
     cluster.passed();
     Ok(())
 }
 
-async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) -> Result<()> {
+async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str, found: &Findings) -> Result<()> {
     let owner = appliance.login(&office.owner, cluster::PASSWORD).await?;
-    let routes = listed(&owner).await?;
+    let routes = until("every worker lists its routes", 60, || async { Ok(listed(&owner).await.ok()) }).await?;
+    for part in ["/api/radar/", "/api/guard/"] {
+        ensure!(routes.iter().any(|route| route.path.starts_with(part)), "no route of {part} is listed");
+    }
+    let rules = appliance.data().join("radar/rules");
+    std::fs::create_dir_all(&rules)?;
+    std::fs::write(rules.join("rule.yml"), rule(RULE))?;
+    until("the rule is loaded", 60, || async {
+        let page: Page<Value> = owner.get("/api/radar/rules").await?;
+        Ok(page.items.iter().any(|row| row["id"] == RULE).then_some(()))
+    })
+    .await?;
 
     // One of everything, with the mark in its name.
     let id = new_id();
@@ -338,6 +376,13 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         ("/api/shield/reports", report_row.id.to_string()),
         ("/api/shield/schedules", schedule_row.id.to_string()),
         ("/api/shield/templates", template_row.id.to_string()),
+        ("/api/guard/devices", found.device.to_owned()),
+        ("/api/guard/detections", found.detection.to_string()),
+        ("/api/radar/alerts", found.alert.to_string()),
+        ("/api/radar/cases", found.case.to_string()),
+        ("/api/radar/exceptions", found.exception.to_string()),
+        ("/api/radar/packs", PACK.to_owned()),
+        ("/api/radar/intake", "_bulk".to_owned()),
         ("/api/sync/quarantine", QUARANTINED[0].to_owned()),
         ("/api/tokens", token_row.token.id.to_string()),
         ("/api/users", user_row.id.to_string()),
@@ -446,6 +491,27 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str) 
         Call("DELETE /api/pulse/silences/{id}", at("/api/pulse/silences", &silence_row.id), json!({})),
         Call("DELETE /api/pulse/rules/{id}", at("/api/pulse/rules", &rule_row.id), json!({})),
         Call("DELETE /api/pulse/checks/{id}", at("/api/pulse/checks", &check_row.id), json!({})),
+        Call("PATCH /api/radar/cases/{id}", at("/api/radar/cases", &found.case), json!({ "state": "working" })),
+        Call(
+            "POST /api/radar/cases/{id}/comments",
+            format!("/api/radar/cases/{}/comments", found.case),
+            json!({ "text": "looked at" }),
+        ),
+        Call("PATCH /api/radar/rules", format!("/api/radar/rules?id={RULE}"), json!({ "enabled": false })),
+        Call("PUT /api/radar/packs/{name}", format!("/api/radar/packs/{PACK}?version=1"), json!({})),
+        Call("PATCH /api/radar/packs/{name}", at("/api/radar/packs", &PACK), json!({ "enabled": false })),
+        Call("DELETE /api/radar/packs/{name}", at("/api/radar/packs", &PACK), json!({})),
+        Call(
+            "POST /api/radar/exceptions",
+            "/api/radar/exceptions".into(),
+            json!({ "fields": [["user.name", "backup"]], "reason": "it backs up" }),
+        ),
+        Call("DELETE /api/radar/exceptions/{id}", at("/api/radar/exceptions", &found.exception), json!({})),
+        Call(
+            "POST /api/guard/detections/{id}/acknowledge",
+            format!("/api/guard/detections/{}/acknowledge", found.detection),
+            json!({}),
+        ),
         Call("POST /api/shield/templates", "/api/shield/templates".into(), look.clone()),
         Call("PUT /api/shield/templates/{id}", at("/api/shield/templates", &template_row.id), look_changed),
         Call("POST /api/shield/schedules", "/api/shield/schedules".into(), weekly),
@@ -522,6 +588,15 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
     let token = NewToken { name: MARK.to_owned(), rights: vec!["audit.read".to_owned()], days: None };
     let token_row: CreatedToken = owner.post("/api/tokens", &token).await?;
     let (quarantined, proposals, box_id) = troubles(cluster, &customer, &account, &cloud).await?;
+    found_there(&cloud, made.id, box_id).await?;
+    let about = format!("licence={MARK}&attribution={MARK}");
+    for version in ["1", "2"] {
+        let archive = logs::pack(&[("rule.yml", &rule(&format!("{RULE}-{version}")))])?;
+        let path = format!("/api/fleet/packs/{PACK}?version={version}&{about}");
+        let answer = owner.send(Method::PUT, &path, Some(("application/x-tar", archive))).await?;
+        ensure!(answer.status.is_success(), "{}", answer.text());
+    }
+    let pin = json!({ "boxes": [box_id], "version": "1" });
     let ids: BTreeMap<&str, String> = [
         ("/api/tokens", token_row.token.id.to_string()),
         ("/api/users", user_row.id.to_string()),
@@ -535,11 +610,14 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
         ("/api/fleet/organizations/{id}/taxes", tax_row.id.to_string()),
         ("/api/fleet/organizations/{id}/items", item_row.id.to_string()),
         ("/api/fleet/organizations/{id}/settings", "invoice.footer".to_owned()),
+        ("/api/fleet/packs", PACK.to_owned()),
+        ("/api/fleet/packs/{name}", "2".to_owned()),
         ("/api/fleet/quarantine", quarantined[0].to_string()),
         ("/api/fleet/proposals", proposals[0].to_string()),
     ]
     .into();
     refusals(owner, &poor(owner, ["audit.read", "user.read"]).await?, &routes, &ids).await?;
+    seen_from_above(owner).await?;
 
     cluster.replicas[0].bootstrap_another("Elsewhere MSP", "eve@elsewhere.example", cluster::PASSWORD)?;
     let eve = Face::login(owner.base(), "eve@elsewhere.example", cluster::PASSWORD).await?;
@@ -566,6 +644,7 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
         ("POST /api/fleet/organizations/{id}/roles", json!({ "name": "mine now", "rights": ["*"] })),
         ("PUT /api/fleet/organizations/{id}/roles/{role}", json!({ "name": "mine now", "rights": ["*"] })),
         ("PUT /api/roles/{id}", json!({ "name": "mine now", "rights": ["*"] })),
+        ("POST /api/fleet/packs/{name}/apply", pin.clone()),
         ("POST /api/fleet/quarantine/{id}/skip", json!({ "reason": "mine now" })),
         ("PATCH /api/users/{id}", json!({ "name": "mine now", "disabled": true })),
     ]
@@ -601,6 +680,9 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
             "/api/fleet/actions?dry_run=false".into(),
             json!({ "boxes": [box_id], "action": "tag:add", "arguments": { "tag": "walked" } }),
         ),
+        Call("PUT /api/fleet/packs/{name}", format!("/api/fleet/packs/{PACK}?version=3&{about}"), json!({})),
+        Call("POST /api/fleet/packs/{name}/apply", format!("/api/fleet/packs/{PACK}/apply?dry_run=false"), pin),
+        Call("DELETE /api/fleet/packs/{name}/{version}", format!("/api/fleet/packs/{PACK}/2"), json!({})),
         Call("POST /api/fleet/claims", "/api/fleet/claims".into(), claim),
         Call(
             "POST /api/fleet/organizations",
@@ -698,6 +780,48 @@ async fn in_the_cloud(cluster: &Cluster, office: &cluster::Office) -> Result<()>
     let elsewhere = ["POST /api/session", "POST /api/session/totp", "DELETE /api/session"];
     changes(owner, &routes, calls, &elsewhere).await?;
     sessions(owner.base().to_owned(), cluster::MSP.0, "coffee in the morning").await
+}
+
+/// What a box of a customer could have found, as it would have been projected, with the mark in every name.
+async fn found_there(cloud: &sqlx::PgPool, organization: Uuid, box_id: Uuid) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO radar_cases (organization_id, box_id, received_at, id, title, rule, severity, state, host, \"user\", opened_at, last_at)
+             VALUES ('{organization}', '{box_id}', 0, '{box_id}', '{MARK}', 'r', 'high', 'open', '{MARK}', '', 1, 1);
+         INSERT INTO radar_alerts (organization_id, box_id, received_at, id, case_id, rule, title, author, severity, host, \"user\",
+                                   count, first_at, last_at, position)
+             VALUES ('{organization}', '{box_id}', 0, '{box_id}', '{box_id}', 'r', '{MARK}', '', 'high', '{MARK}', '', 1, 1, 1, 0);
+         INSERT INTO guard_devices (organization_id, box_id, received_at, mac, maker, addresses, names, roles, first_seen, last_seen)
+             VALUES ('{organization}', '{box_id}', 0, '02:00:5e:10:00:01', '{MARK}', '[]', '{{}}', '[]', 1, 1);
+         INSERT INTO guard_detections (organization_id, box_id, received_at, id, key, kind, severity, title, facts, mac, started_at,
+                                       last_at, count, state)
+             VALUES ('{organization}', '{box_id}', 0, '{box_id}', 'k', 'scan', 'high', '{MARK}', '{{}}', '02:00:5e:10:00:01', 1, 1, 1, 'open');
+         INSERT INTO guard_certificates (organization_id, box_id, received_at, server, port, sha256, subject, issuer, names,
+                                         not_before, not_after, public_key, signature, self_signed, weak, own, first_seen)
+             VALUES ('{organization}', '{box_id}', 0, '10.0.0.1', 443, 'aa', '{MARK}', '{MARK}', '[]', 1, 1, '', '', 0, '[]', 1, 1)"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(cloud).await?;
+    Ok(())
+}
+
+/// Whoever manages the customer sees all of it, page by page; the roll-up counts it.
+async fn seen_from_above(owner: &Face) -> Result<()> {
+    let lists = ["security/cases", "security/alerts", "network/detections", "network/devices", "network/certificates"];
+    for list in lists {
+        let page: Page<Value> = owner.get(&format!("/api/fleet/{list}?limit=1&q={MARK}")).await?;
+        ensure!(page.items.len() == 1 && page.items[0]["organization"]["name"] == MARK, "{list}: {page:?}");
+        let none: Page<Value> = owner.get(&format!("/api/fleet/{list}?branch={}", new_id())).await?;
+        ensure!(none.items.is_empty(), "{list}: {none:?}");
+    }
+    let page: Page<BranchSecurity> = owner.get(&format!("/api/fleet/security/branches?q={MARK}")).await?;
+    let branch = page.items.first();
+    let counted = branch.is_some_and(|row| {
+        let counts = &row.counts;
+        (counts.cases.high, counts.detections.high, counts.devices, counts.certificates) == (1, 1, 1, 1)
+    });
+    ensure!(counted, "{branch:?}");
+    let all: SecurityCounts = owner.get("/api/fleet/security/counts").await?;
+    ensure!(all.cases.high >= 1 && all.certificates >= 1, "{all:?}");
+    Ok(())
 }
 
 /// A box by hand that leaves two transactions in quarantine and two proposals that wait.

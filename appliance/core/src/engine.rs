@@ -53,8 +53,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Its health now.
     fn health(&self) -> Status;
 
-    /// What it has to say in a report about a time, to whoever asks. `None`: nothing, whatever the time.
-    fn report(&self, _scope: &Scope, _period: Period) -> BoxFuture<Result<Option<Section>, Problem>> {
-        Box::pin(std::future::ready(Ok(None)))
+    /// What it has to say in a report about a time, to whoever asks; nothing, where it has nothing to say.
+    fn report(&self, _scope: &Scope, _period: Period) -> BoxFuture<Result<Vec<Section>, Problem>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }

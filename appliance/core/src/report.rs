@@ -37,7 +37,7 @@ impl Period {
     }
 }
 
-/// What one engine says.
+/// What one engine says about one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Section {
     /// Headline: what it is about, in the reader's words.
@@ -172,7 +172,8 @@ pub struct Told {
 
 /// Everybody on the box who can be asked, wherever they run.
 pub trait Sources: Send + Sync {
-    /// Asks all of them at once. Whoever has nothing to say is left out; whoever does not answer in time is an error.
+    /// Asks all of them at once; an engine may have several sections. Whoever has nothing to say is left out; whoever does
+    /// not answer in time is an error.
     fn ask(&self, scope: &Scope, period: Period) -> BoxFuture<Vec<Told>>;
 }
 

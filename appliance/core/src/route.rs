@@ -16,6 +16,8 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use http::Method;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{Problem, Scope, error::Kind};
 
@@ -41,6 +43,35 @@ pub struct Route {
     pub access: Access,
     /// Whether it changes rows, and so must leave an audit entry.
     pub changes: bool,
+}
+
+/// A row of `GET /api/routes`: a [`Route`] as it goes over a wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Method.
+    pub method: String,
+    /// Path with `{parameters}`.
+    pub path: String,
+    /// `public`, `session`, or the right it asks for.
+    pub access: String,
+    /// Whether it changes rows, and so must leave an audit entry.
+    pub changes: bool,
+}
+
+impl From<&Route> for Listed {
+    fn from(route: &Route) -> Self {
+        let access = match route.access {
+            Access::Public => "public",
+            Access::Session => "session",
+            Access::Right(right) => right,
+        };
+        Self {
+            method: route.method.to_string(),
+            path: route.path.to_owned(),
+            access: access.to_owned(),
+            changes: route.changes,
+        }
+    }
 }
 
 /// A router together with the list of what is in it.
@@ -133,6 +164,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// With its state given.
     pub fn with_state<S2: Clone + Send + Sync + 'static>(self, state: S) -> Routes<S2> {
         Routes { router: self.router.with_state(state), list: self.list }
+    }
+
+    /// For what is not kept by organisation: whoever is of another one than the box's is refused.
+    #[must_use]
+    pub fn only_for(mut self, organization: Uuid) -> Self {
+        self.router = self.router.layer(middleware::from_fn(
+            move |scope: Option<Extension<Scope>>, request: Request, next: Next| async move {
+                match scope {
+                    Some(Extension(scope)) if scope.organization != organization => {
+                        Problem::new(Kind::Forbidden, "this belongs to the organisation of the box").into_response()
+                    }
+                    _ => next.run(request).await,
+                }
+            },
+        ));
+        self
     }
 
     /// What is in it.

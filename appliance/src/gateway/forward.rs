@@ -20,11 +20,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use sent_core::{
     Problem, Scope,
     error::Kind,
     live::{Hub, Said},
+    route::Listed,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,12 @@ pub const PEER: HeaderName = HeaderName::from_static("x-sent-peer");
 
 /// Where a worker tells what it publishes.
 pub const LIVE: &str = "/live";
+
+/// Where a worker lists its routes.
+pub const ROUTES: &str = "/routes";
+
+/// A list of routes is far shorter.
+const MOST_ROUTES: usize = 1 << 20;
 
 /// Before a worker that does not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -54,12 +61,27 @@ pub fn router(name: &str, socket: PathBuf) -> Router {
     Router::new().route(&format!("/api/{name}/{{*rest}}"), any(forward))
 }
 
-async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) -> Result<Response, Problem> {
-    let down = |detail: String| {
-        Problem::new(Kind::Unavailable, "this part of the box is restarting; try again in a moment")
-            .with_detail(detail)
-            .with_retry_after(2)
+/// The routes of a worker.
+///
+/// # Errors
+/// The worker does not answer: it is restarting.
+pub async fn routes(socket: &Path) -> Result<Vec<Listed>, Problem> {
+    let listed = async {
+        let request = Request::builder().uri(ROUTES).body(Body::empty())?;
+        let body = Limited::new(ask(socket, request).await?.into_body(), MOST_ROUTES);
+        Ok::<_, Fault>(serde_json::from_slice(&body.collect().await?.to_bytes())?)
     };
+    listed.await.map_err(down)
+}
+
+/// A worker cannot be reached.
+fn down(detail: impl ToString) -> Problem {
+    Problem::new(Kind::Unavailable, "this part of the box is restarting; try again in a moment")
+        .with_detail(detail.to_string())
+        .with_retry_after(2)
+}
+
+async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) -> Result<Response, Problem> {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.to_string());
     let headers = request.headers_mut();
     // Nobody outside may speak as somebody else.
@@ -75,7 +97,7 @@ async fn forward(socket: PathBuf, scope: Option<Scope>, mut request: Request) ->
     }
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned();
     *request.uri_mut() = path.parse::<Uri>().map_err(Problem::internal)?;
-    let response = ask(&socket, request).await.map_err(|e| down(e.to_string()))?;
+    let response = ask(&socket, request).await.map_err(down)?;
     Ok(response.map(Body::new))
 }
 

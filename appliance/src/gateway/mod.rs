@@ -10,7 +10,7 @@ pub mod forward;
 mod overview;
 mod session;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
@@ -21,13 +21,14 @@ use axum::{
     serve::IncomingStream,
 };
 use data_encoding::BASE64;
+use futures::future::join_all;
 use sent_contract::identity::Me;
 use sent_core::{
     Problem, Scope,
     error::Kind,
     identity::{self as secrets},
     live::{self, Hub},
-    route::{Access, Route, Routes, end_after_refusal},
+    route::{Access, Listed, Route, Routes, end_after_refusal},
 };
 use sent_store::{Store, identity::Stage};
 use tokio::net::TcpListener;
@@ -56,8 +57,10 @@ pub struct Gateway {
     pub shutdown: CancellationToken,
     /// When the program started.
     pub started: sent_core::Timestamp,
-    /// The real list of routes, engines' included.
+    /// The real list of routes in this process, engines' included.
     pub list: Arc<[Route]>,
+    /// Sockets of the workers, which know their own.
+    pub workers: Arc<[PathBuf]>,
 }
 
 /// The session cookie of a request, half-open logins included.
@@ -194,30 +197,14 @@ async fn identify(gateway: &Gateway, request: &mut Request) -> Result<(), Proble
     Ok(())
 }
 
-#[derive(serde::Serialize)]
-struct Listed {
-    method: String,
-    path: &'static str,
-    access: String,
-    changes: bool,
-}
-
-async fn list(State(gateway): State<Gateway>) -> Json<serde_json::Value> {
-    let listed: Vec<Listed> = gateway
-        .list
-        .iter()
-        .map(|r| Listed {
-            method: r.method.to_string(),
-            path: r.path,
-            access: match r.access {
-                Access::Public => "public".to_owned(),
-                Access::Session => "session".to_owned(),
-                Access::Right(right) => right.to_owned(),
-            },
-            changes: r.changes,
-        })
-        .collect();
-    Json(serde_json::json!(listed))
+/// A worker that does not answer makes the list wait: one that is not whole would say that a route is not there.
+async fn list(State(gateway): State<Gateway>) -> Result<Json<Vec<Listed>>, Problem> {
+    let mut listed: Vec<Listed> = gateway.list.iter().map(Listed::from).collect();
+    let asked = join_all(gateway.workers.iter().map(|socket| forward::routes(socket))).await;
+    for routes in asked {
+        listed.extend(routes?);
+    }
+    Ok(Json(listed))
 }
 
 async fn websocket(

@@ -39,7 +39,7 @@ use sent_core::{
     Problem,
     error::Kind,
     live,
-    route::{Access, Routes, end_after_refusal},
+    route::{Access, Listed, Routes, end_after_refusal},
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
@@ -153,19 +153,8 @@ pub fn routes() -> Routes<Arc<Cloud>> {
 }
 
 /// `GET /api/routes`: the real list, with what each route asks of its caller.
-async fn list_routes() -> axum::Json<serde_json::Value> {
-    let routes = routes();
-    let listed = routes.list().iter().map(|route| {
-        let access = match route.access {
-            Access::Public => "public",
-            Access::Session => "session",
-            Access::Right(right) => right,
-        };
-        serde_json::json!({
-            "method": route.method.as_str(), "path": route.path, "access": access, "changes": route.changes,
-        })
-    });
-    axum::Json(listed.collect())
+async fn list_routes() -> axum::Json<Vec<Listed>> {
+    axum::Json(routes().list().iter().map(Listed::from).collect())
 }
 
 /// The console: routes, pages, live events, health.

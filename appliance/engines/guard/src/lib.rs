@@ -27,6 +27,7 @@ pub mod pipeline;
 pub mod recent;
 pub mod record;
 pub mod recorder;
+mod report;
 pub mod ring;
 pub mod routes;
 pub mod service;
@@ -43,13 +44,18 @@ use std::sync::Arc;
 
 use sent_contract::Status;
 use sent_core::{
+    Problem, Scope,
     engine::{BoxFuture, Description, Engine, Runs},
+    report::{Period, Section},
     route::Routes,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use service::{Parts, Service, StartError};
 pub use store::TABLES;
+
+/// Where its events stand in its folder: Suricata's EVE, a file that is followed through its renaming.
+pub const EVE: &str = "eve/eve.json";
 
 /// What is constant about this engine.
 pub const DESCRIPTION: Description = Description { name: "guard", runs: Runs::Worker, tables: TABLES };
@@ -90,5 +96,10 @@ impl Engine for Guard {
 
     fn health(&self) -> Status {
         self.service.health()
+    }
+
+    fn report(&self, scope: &Scope, period: Period) -> BoxFuture<Result<Vec<Section>, Problem>> {
+        let (service, scope) = (self.service.clone(), scope.clone());
+        Box::pin(async move { service.report(&scope, period).await })
     }
 }

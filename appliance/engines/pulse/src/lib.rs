@@ -81,7 +81,7 @@ impl Engine for Pulse {
         self.service.health()
     }
 
-    fn report(&self, scope: &Scope, period: Period) -> BoxFuture<Result<Option<Section>, Problem>> {
+    fn report(&self, scope: &Scope, period: Period) -> BoxFuture<Result<Vec<Section>, Problem>> {
         let (service, scope) = (self.service.clone(), scope.clone());
         Box::pin(async move { service.report(&scope, period).await })
     }

@@ -42,7 +42,7 @@ struct Uptime {
 
 impl Service {
     /// What there is to report about a time.
-    pub async fn report(&self, scope: &Scope, period: Period) -> Result<Option<Section>, Problem> {
+    pub async fn report(&self, scope: &Scope, period: Period) -> Result<Vec<Section>, Problem> {
         let checks = self.checks(scope).await?.items;
         let all = self.series(scope, None, None, None).items;
         let before = period.before();
@@ -62,7 +62,7 @@ impl Service {
             let curves = self.curves(scope, &own(&all), metric, period).await?;
             busy.extend(curves.into_values().next().map(|measured| curve(name, &measured)));
         }
-        Ok(section(&uptimes, &alerts, earlier, busy))
+        Ok(section(&uptimes, &alerts, earlier, busy).into_iter().collect())
     }
 
     /// Curves of a metric by series.

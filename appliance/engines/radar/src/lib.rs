@@ -24,6 +24,7 @@ mod live;
 mod matcher;
 pub mod model;
 pub mod quiet;
+mod report;
 pub mod routes;
 pub mod rules;
 pub mod search;
@@ -36,7 +37,9 @@ use std::sync::Arc;
 
 use sent_contract::Status;
 use sent_core::{
+    Problem, Scope,
     engine::{BoxFuture, Description, Engine, Runs},
+    report::{Period, Section},
     route::Routes,
 };
 use tokio_util::sync::CancellationToken;
@@ -86,5 +89,10 @@ impl Engine for Radar {
 
     fn health(&self) -> Status {
         self.service.health()
+    }
+
+    fn report(&self, scope: &Scope, period: Period) -> BoxFuture<Result<Vec<Section>, Problem>> {
+        let (service, scope) = (self.service.clone(), scope.clone());
+        Box::pin(async move { service.report(&scope, period).await })
     }
 }

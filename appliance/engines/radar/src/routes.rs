@@ -87,7 +87,9 @@ pub fn routes(service: Arc<Service>) -> Routes {
             routes = routes.add(method, path, INTAKE, false, move |request: Request| take(door, request));
         }
     }
-    routes.with_state(service)
+    let organization = service.organization();
+    // The logs have no organisation of their own.
+    routes.with_state(service).only_for(organization)
 }
 
 /// Hands a request to the agents' door as if it stood there alone.

@@ -138,6 +138,16 @@ impl Service {
         &self.inlet
     }
 
+    /// What is found in the logs.
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    /// Whose logs these are.
+    pub fn organization(&self) -> Uuid {
+        self.parts.organization
+    }
+
     fn scope(&self) -> Scope {
         Scope::system(self.parts.organization, "radar", &*self.clock)
     }
