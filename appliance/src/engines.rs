@@ -82,12 +82,15 @@ fn guard(context: &Context) -> Result<Arc<dyn Engine>, String> {
 }
 
 fn radar(context: &Context) -> Result<Arc<dyn Engine>, String> {
+    let mut settings = sent_radar::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?;
+    // What guard sees on the wire is searched and asked rules of as everything else is.
+    settings.files.push(context.store.data().join("guard").join(sent_guard::EVE).display().to_string());
     let parts = sent_radar::Parts {
         store: context.store.clone(),
         hub: context.hub.clone(),
         organization: context.organization,
         folder: context.folder.clone(),
-        settings: sent_radar::settings::Settings::read(&context.settings).map_err(|e| e.to_string())?,
+        settings,
     };
     Ok(Arc::new(sent_radar::Radar::new(parts).map_err(|e| e.to_string())?))
 }

@@ -239,6 +239,8 @@ enum Shape {
     Journal,
     /// Splunk's envelope.
     Hec,
+    /// Suricata's EVE, which guard writes too.
+    Eve,
     /// Elastic's names, Vector's, or any.
     Any,
 }
@@ -252,6 +254,7 @@ impl Shape {
             _ if has("\"EventData\"") && has("\"System\"") || has("\"UserData\"") && has("\"System\"") => Self::Evtx,
             _ if has("\"EventID\"") && (has("\"SourceModuleName\"") || has("\"EventReceivedTime\"")) => Self::Nxlog,
             _ if has("\"__REALTIME_TIMESTAMP\"") => Self::Journal,
+            _ if has("\"event_type\"") && (has("\"flow_id\"") || has("\"src_ip\"")) => Self::Eve,
             _ => Self::Any,
         }
     }
@@ -301,6 +304,7 @@ pub fn object(
                 return;
             }
             Shape::Hec => hec(path),
+            Shape::Eve => eve(path),
             Shape::Any => common(path),
         };
         let mut under = |prefix: &str, rest: &str, batch: &mut Batch| {
@@ -344,8 +348,63 @@ pub fn object(
         }
         normaliser.content(&event, reading, batch);
     }
-    finish(batch);
+    if let Shape::Eve = shape {
+        finish_eve(batch);
+    } else {
+        finish(batch);
+    }
     true
+}
+
+/// The log source of an EVE event follows from what it is about.
+fn finish_eve(batch: &mut Batch) {
+    let category = match batch.current(names::EVENT_ACTION).unwrap_or_default() {
+        "dns" => "dns",
+        "flow" => "firewall",
+        "http" => "proxy",
+        _ => "",
+    };
+    batch.set_log(LogSource { product: "suricata", category, service: "" });
+}
+
+/// Suricata's EVE by the names that Elastic's module gives it.
+fn eve(path: &str) -> Place<'_> {
+    match path {
+        "timestamp" => Place::Time,
+        "event_type" => Place::Known(names::EVENT_ACTION),
+        "src_ip" => Place::Known(names::SOURCE_IP),
+        "src_port" => Place::Known(names::SOURCE_PORT),
+        "dest_ip" => Place::Known(names::DESTINATION_IP),
+        "dest_port" => Place::Known(names::DESTINATION_PORT),
+        "dest_name" => Place::Known(names::DESTINATION_DOMAIN),
+        "ether.src_mac" => Place::Known(names::SOURCE_MAC),
+        "proto" => Place::Known(names::NETWORK_TRANSPORT),
+        "app_proto" => Place::Known(names::NETWORK_PROTOCOL),
+        "community_id" => Place::Named("network.community_id"),
+        "in_iface" => Place::Known(names::OBSERVER_INGRESS),
+        "flow.bytes_toserver" => Place::Known(names::SOURCE_BYTES),
+        "flow.bytes_toclient" => Place::Known(names::DESTINATION_BYTES),
+        "flow.start" => Place::Known(names::EVENT_START),
+        "flow.end" => Place::Known(names::EVENT_END),
+        "dns.rrname" => Place::Known(names::DNS_QUESTION_NAME),
+        "dns.rrtype" => Place::Named("dns.question.type"),
+        "dns.rcode" => Place::Named("dns.response_code"),
+        "http.hostname" => Place::Named("url.domain"),
+        "http.url" => Place::Known(names::URL_ORIGINAL),
+        "http.http_method" => Place::Known(names::HTTP_METHOD),
+        "http.http_user_agent" => Place::Known(names::USER_AGENT),
+        "http.http_refer" => Place::Known(names::HTTP_REFERRER),
+        "http.status" => Place::Known(names::HTTP_STATUS),
+        "tls.sni" => Place::Named("tls.client.server_name"),
+        "tls.ja4" => Place::Named("tls.client.ja4"),
+        "tls.subject" => Place::Named("tls.server.subject"),
+        "tls.issuerdn" => Place::Named("tls.server.issuer"),
+        "alert.signature" => Place::Known(names::RULE_NAME),
+        "alert.category" => Place::Named("rule.category"),
+        "alert.signature_id" => Place::Named("rule.id"),
+        "alert.severity" => Place::Known(names::EVENT_SEVERITY),
+        _ => Place::Under("suricata.eve.", path),
+    }
 }
 
 /// The log source, from what the fields say.

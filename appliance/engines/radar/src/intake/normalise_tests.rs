@@ -34,6 +34,29 @@ fn check(form: Form, line: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
+fn what_suricata_writes() {
+    check(
+        Form::Line,
+        r#"{"timestamp":"2026-11-23T19:30:41.000000+0000","flow_id":7,"community_id":"1:x=","event_type":"dns","src_ip":"10.0.0.7","src_port":5353,"dest_ip":"10.0.0.1","dest_port":53,"proto":"UDP","dns":{"type":"query","rrname":"shop.example","rrtype":"A"}}"#,
+        &[
+            ("age", "1"),
+            ("log", "suricata/dns/"),
+            ("event.action", "dns"),
+            ("source.ip", "10.0.0.7"),
+            ("destination.port", "53"),
+            ("dns.question.name", "shop.example"),
+            ("network.community_id", "1:x="),
+            ("suricata.eve.dns.type", "query"),
+        ],
+    );
+    check(
+        Form::Line,
+        r#"{"timestamp":"2026-11-23T19:30:41.000000+0000","event_type":"alert","src_ip":"10.0.0.7","alert":{"signature":"port scan","category":"scan","severity":1}}"#,
+        &[("rule.name", "port scan"), ("event.severity", "1"), ("rule.category", "scan"), ("log", "suricata//")],
+    );
+}
+
+#[test]
 fn syslog_with_words_and_pairs() {
     check(
         Form::Syslog,
