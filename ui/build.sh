@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the pages into $SENT_CACHE/ui/dist: wasm, one script, one style sheet, fonts, each named by its hash and
-# compressed beforehand. Says one line, and nothing is rebuilt when no input changed: what was built is kept by a stamp
+# Builds the pages of each face into $SENT_CACHE/ui/dist/FACE: wasm, one script, one style sheet, fonts, each named by
+# its hash and compressed beforehand. Says one line, and nothing is rebuilt when no input changed: what was built is kept by a stamp
 # of its inputs, which are the same in every checkout, so a fresh clone takes what another one built.
 #
 #   SENT_CACHE        where tools, npm packages and results live (default ~/.cache/sent)
@@ -62,7 +62,7 @@ place() {
 }
 
 if [ -f "$built_before/$stamp/size" ]; then
-    if [ ! -f "$dist/index.html" ] || [ "$(cat "$cache/ui/stamp" 2>/dev/null)" != "$stamp" ]; then
+    if [ ! -f "$dist/fleet/index.html" ] || [ "$(cat "$cache/ui/stamp" 2>/dev/null)" != "$stamp" ]; then
         place
     fi
     touch "$built_before/$stamp"
@@ -82,30 +82,35 @@ fi
 version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/"/, "", $3); print $3; exit }' "$root/Cargo.lock")
 bindgen=$cache/tools/bin/wasm-bindgen
 if [ "$("$bindgen" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
-    # Its own lock file can name a package that a registry's mirror does not have yet; newest compatible ones then do.
+    # Its own lock file can name a package that a registry's mirror does not have yet; newest compatible ones then do. It
+    # runs for seconds: building it well would take minutes.
     for lock in --locked --quiet; do
-        CARGO_TARGET_DIR=$cache/target-tools cargo install "$lock" --force --root "$cache/tools" \
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+            CARGO_TARGET_DIR=$cache/target-tools cargo install "$lock" --force --root "$cache/tools" \
             "wasm-bindgen-cli@$version" >>"$log" 2>&1 && break
     done
     [ "$("$bindgen" --version 2>/dev/null)" = "wasm-bindgen $version" ] ||
         fail "wasm-bindgen-cli $version could not be installed"
 fi
 
-# The program itself. Where rustup's target cannot be had, Debian's compiler builds the standard library too, in a
-# target folder of its own: two compilers in one folder rebuild everything at each switch.
+# The program itself, once a face. Where rustup's target cannot be had, Debian's compiler builds the standard library too,
+# in a target folder of its own: two compilers in one folder rebuild everything at each switch.
 case $profile in
 dev) folder=debug ;;
 *) folder=$profile ;;
 esac
 if rustup target list --installed 2>/dev/null | grep -qx "$target" || rustup target add "$target" >>"$log" 2>&1; then
     built=$cache/target-wasm
-    (cd "$root" && CARGO_TARGET_DIR=$built cargo build --quiet -p sent-ui --profile "$profile" --target "$target") \
-        >>"$log" 2>&1 || fail "cargo build failed"
+    compile() {
+        CARGO_TARGET_DIR=$built cargo build --quiet -p sent-ui --profile "$profile" --target "$target" "$@"
+    }
 elif [ -x /usr/bin/cargo ] && command -v wasm-ld-19 >/dev/null; then
     built=$cache/target-wasm-debian
-    (cd "$root" && RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
-        CARGO_TARGET_DIR=$built /usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort -p sent-ui \
-        --profile "$profile" --target "$target") >>"$log" 2>&1 || fail "cargo build failed"
+    compile() {
+        RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
+            CARGO_TARGET_DIR=$built /usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort -p sent-ui \
+            --profile "$profile" --target "$target" "$@"
+    }
 else
     fail "no compiler for $target: rustup target add $target, or apt install rustc-web cargo-web rust-web-src lld-19"
 fi
@@ -116,14 +121,19 @@ mkdir -p "$work/src"
 cp -r "$here/styles" "$here/js" "$here/index.html" "$work/"
 cp -r "$here/src/." "$work/src/"
 ln -s "$node/node_modules" "$work/node_modules"
-"$bindgen" --target web --no-typescript --out-dir "$work/pkg" --out-name app "$built/$target/$folder/sent-ui.wasm" \
-    >>"$log" 2>&1 || fail "wasm-bindgen failed"
-if [ "$profile" != dev ]; then
-    "$node/node_modules/.bin/wasm-opt" -Oz --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
-        --enable-mutable-globals --enable-reference-types --enable-multivalue -o "$work/pkg/app_small.wasm" \
-        "$work/pkg/app_bg.wasm" >>"$log" 2>&1 || fail "wasm-opt failed"
-    mv "$work/pkg/app_small.wasm" "$work/pkg/app_bg.wasm"
-fi
+for face in box fleet; do
+    features=
+    [ "$face" = box ] || features=$face
+    (cd "$root" && compile --features "$features") >>"$log" 2>&1 || fail "cargo build failed"
+    "$bindgen" --target web --no-typescript --out-dir "$work/$face" --out-name app \
+        "$built/$target/$folder/sent-ui.wasm" >>"$log" 2>&1 || fail "wasm-bindgen failed"
+    if [ "$profile" != dev ]; then
+        "$node/node_modules/.bin/wasm-opt" -Oz --enable-bulk-memory --enable-nontrapping-float-to-int \
+            --enable-sign-ext --enable-mutable-globals --enable-reference-types --enable-multivalue \
+            -o "$work/$face/app_small.wasm" "$work/$face/app_bg.wasm" >>"$log" 2>&1 || fail "wasm-opt failed"
+        mv "$work/$face/app_small.wasm" "$work/$face/app_bg.wasm"
+    fi
+done
 (cd "$work" && "$node/node_modules/.bin/tailwindcss" -i styles/app.css -o styles/out.css --minify) >>"$log" 2>&1 ||
     fail "tailwindcss failed"
 
@@ -131,8 +141,11 @@ fi
 # branch throws away what was built.
 rm -rf "$built_before/new"
 mkdir -p "$built_before/new"
-(cd "$work" && node js/bundle.mjs "$built_before/new/dist" "$profile") >"$built_before/new/size" 2>>"$log" ||
-    fail "bundling failed"
+for face in box fleet; do
+    (cd "$work" && node js/bundle.mjs "$face" "$built_before/new/dist/$face" "$profile") >>"$work/size" 2>>"$log" ||
+        fail "bundling failed"
+done
+paste -s -d ';' "$work/size" >"$built_before/new/size"
 mv "$built_before/new" "$built_before/$stamp"
 ls -1t "$built_before" | tail -n +5 | while read -r old; do rm -rf "${built_before:?}/$old"; done
 place

@@ -1,5 +1,5 @@
-//! Puts the built pages into the program: every file of `$SENT_UI_DIST` (default `$SENT_CACHE/ui/dist`, then
-//! `~/.cache/sent/ui/dist`) with its compressed twins, as a table that the crate includes. Where the pages were not
+//! Puts the built pages into the program: every file of each face in `$SENT_UI_DIST` (default `$SENT_CACHE/ui/dist`, then
+//! `~/.cache/sent/ui/dist`) with its compressed twins, as tables that the crate includes. Where the pages were not
 //! built, a single page says so and how; the program still compiles and serves its routes.
 
 use sha2::{Digest, Sha256};
@@ -27,25 +27,27 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
-    let mut rows = Vec::new();
-    match dist() {
-        Some(dist) => {
-            // The folder itself, because files that come are as much a change as files that change. A folder that is not
-            // there yet is watched too: cargo runs this again once it appears.
-            println!("cargo::rerun-if-changed={}", dist.display());
-            if dist.join("index.html").is_file() {
-                collect(&dist, &dist, &mut rows)?;
-            }
-        }
+    let dist = dist();
+    match &dist {
+        // The folder itself, because files that come are as much a change as files that change. A folder that is not
+        // there yet is watched too: cargo runs this again once it appears.
+        Some(dist) => println!("cargo::rerun-if-changed={}", dist.display()),
         None => println!("cargo::warning=neither SENT_UI_DIST, SENT_CACHE nor HOME is set: compiled without pages"),
     }
-    if rows.is_empty() {
-        let page = out.join("absent.html");
-        write(&page, ABSENT.as_bytes())?;
-        rows.push(row("index.html", &page)?);
+    for face in ["box", "fleet"] {
+        let mut rows = Vec::new();
+        if let Some(folder) = dist.as_ref().map(|dist| dist.join(face)).filter(|it| it.join("index.html").is_file()) {
+            collect(&folder, &folder, &out.join(face), &mut rows)?;
+        }
+        if rows.is_empty() {
+            let page = out.join("absent.html");
+            write(&page, ABSENT.as_bytes())?;
+            rows.push(row("index.html", &page, &out.join(face))?);
+        }
+        rows.sort();
+        write(&out.join(format!("{face}.rs")), format!("&[\n{}]\n", rows.concat()).as_bytes())?;
     }
-    rows.sort();
-    write(&out.join("files.rs"), format!("&[\n{}]\n", rows.concat()).as_bytes())
+    Ok(())
 }
 
 fn dist() -> Option<PathBuf> {
@@ -55,11 +57,11 @@ fn dist() -> Option<PathBuf> {
         .or_else(|| from("HOME").map(|home| home.join(".cache/sent/ui/dist")))
 }
 
-fn collect(root: &Path, folder: &Path, rows: &mut Vec<String>) -> Result<()> {
+fn collect(root: &Path, folder: &Path, kept: &Path, rows: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(root, &path, rows)?;
+            collect(root, &path, kept, rows)?;
             continue;
         }
         let compressed = path.extension().is_some_and(|extension| extension == "br" || extension == "gz");
@@ -68,15 +70,15 @@ fn collect(root: &Path, folder: &Path, rows: &mut Vec<String>) -> Result<()> {
         }
         let name = path.strip_prefix(root).map_err(Error::other)?;
         let name = name.to_str().ok_or_else(|| Error::other("a page's file has a name that is not UTF-8"))?;
-        rows.push(row(&name.replace('\\', "/"), &path)?);
+        rows.push(row(&name.replace('\\', "/"), &path, kept)?);
     }
     Ok(())
 }
 
-/// One entry of the table.
-fn row(name: &str, path: &Path) -> Result<String> {
+/// One entry of a table; its files are copied into the folder `kept`.
+fn row(name: &str, path: &Path, folder: &Path) -> Result<String> {
     let bytes = fs::read(path)?;
-    let kept = keep(name, &bytes)?;
+    let kept = keep(folder, name, &bytes)?;
     let tag: String = Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let twin = |suffix: &str| {
         let mut twin = path.as_os_str().to_owned();
@@ -85,7 +87,7 @@ fn row(name: &str, path: &Path) -> Result<String> {
         if !twin.is_file() {
             return Ok::<_, Error>("None".to_owned());
         }
-        let kept = keep(&format!("{name}{suffix}"), &fs::read(&twin)?)?;
+        let kept = keep(folder, &format!("{name}{suffix}"), &fs::read(&twin)?)?;
         Ok(format!("Some(include_bytes!({kept:?}))"))
     };
     Ok(format!(
@@ -96,9 +98,8 @@ fn row(name: &str, path: &Path) -> Result<String> {
 }
 
 /// A copy of our own: the pages may be built anew while this crate compiles.
-fn keep(name: &str, bytes: &[u8]) -> Result<PathBuf> {
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
-    let path = out.join("pages").join(name);
+fn keep(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = folder.join(name);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

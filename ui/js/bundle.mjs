@@ -1,12 +1,12 @@
 // Bundles scripts and styles, names every file by its hash, writes index.html and compresses everything beforehand.
-// Run by build.sh in its work folder: node js/bundle.mjs OUT PROFILE. Prints the size of the whole, compressed.
+// Run by build.sh in its work folder: node js/bundle.mjs FACE OUT PROFILE. Prints the size of the whole, compressed.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, extname, join, relative } from "node:path";
+import { basename, extname, join, relative, resolve } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const [out, profile] = process.argv.slice(2);
+const [face, out, profile] = process.argv.slice(2);
 const assets = join(out, "assets");
 mkdirSync(assets, { recursive: true });
 
@@ -18,7 +18,7 @@ const place = (file, stem = basename(file, extname(file))) => {
   return name;
 };
 
-const wasm = place("pkg/app_bg.wasm", "app");
+const wasm = place(`${face}/app_bg.wasm`, "app");
 const icon = place("js/icon.svg");
 const common = {
   bundle: true,
@@ -41,6 +41,7 @@ const script = await outputs({
   entryPoints: { app: "js/entry.js" },
   format: "esm",
   define: { WASM_URL: JSON.stringify(`/${wasm}`) },
+  alias: { "program": resolve(face, "app.js") },
 });
 const theme = await outputs({ entryPoints: { theme: "js/theme.js" }, format: "iife" });
 const style = await outputs({ entryPoints: { app: "styles/bundle.css" } });
@@ -77,4 +78,4 @@ for (const file of [join(out, "index.html"), ...readdirSync(assets).map((name) =
   writeFileSync(`${file}.gz`, gzipSync(bytes, { level: profile === "dev" ? 1 : 9 }));
 }
 const kilo = (bytes) => `${Math.ceil(bytes / 1000)} kB`;
-console.log(`${kilo(small)} with Brotli (${kilo(raw)} plain), profile ${profile}`);
+console.log(`${face} ${kilo(small)} with Brotli (${kilo(raw)} plain), profile ${profile}`);

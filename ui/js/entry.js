@@ -1,5 +1,5 @@
 // Loads the program. A script of its own, because the content-security policy refuses inline ones.
-import init from "../pkg/app.js";
+import init from "program";
 
 init({ module_or_path: WASM_URL }).catch((cause) => {
   const text = document.createElement("p");

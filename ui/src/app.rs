@@ -2,6 +2,7 @@
 //! of the address. The live connection lives exactly as long as the session.
 
 use crate::{
+    FLEET,
     api::{self, Done, Failure},
     components::{Empty, NowProvider, Problem, ToastProvider},
     data, live, pages,
@@ -117,9 +118,8 @@ pub fn App() -> Html {
 /// The page of the address.
 #[component]
 fn Page() -> Html {
-    let fleet = crate::session::use_session().fleet();
     let route = use_route::<Route>().unwrap_or(Route::Missing);
-    match (fleet, route) {
+    match (FLEET, route) {
         (_, Route::Audit) => html! { <pages::audit::Audit /> },
         (_, Route::Users) => html! { <pages::users::Users /> },
         (_, Route::Account) => html! { <pages::account::Account /> },
@@ -137,6 +137,17 @@ fn Page() -> Html {
         (false, Route::Charts) => html! { <pages::charts::Charts /> },
         (false, Route::Alerts) => html! { <pages::alerts::Alerts /> },
         (false, Route::Rules) => html! { <pages::rules::Rules /> },
+        (false, Route::Security) => html! { <pages::security::Security /> },
+        (false, Route::Cases) => html! { <pages::cases::Cases /> },
+        (false, Route::Case { id }) => html! { <pages::case::Case key={id.clone()} id={id.clone()} /> },
+        (false, Route::Detection) => html! { <pages::detection::Detection /> },
+        (false, Route::Logs) => html! { <pages::logs::Logs /> },
+        (false, Route::Network) => html! { <pages::network::Network /> },
+        (false, Route::Devices) => html! { <pages::devices::Devices /> },
+        (false, Route::Device { mac }) => html! { <pages::device::Device key={mac.clone()} mac={mac.clone()} /> },
+        (false, Route::Detections) => html! { <pages::detections::Detections /> },
+        (false, Route::Certificates) => html! { <pages::certificates::Certificates /> },
+        (false, Route::Capture) => html! { <pages::capture::Capture /> },
         (false, Route::Reports) => html! { <pages::reports::Reports /> },
         (false, Route::Sync) => html! { <pages::sync::Sync /> },
         (false, Route::Quarantine) => html! { <pages::given_back::GivenBack /> },
@@ -147,6 +158,9 @@ fn Page() -> Html {
         (true, Route::Proposals) => html! { <pages::proposals::Proposals /> },
         (true, Route::Quarantine) => html! { <pages::quarantine::Quarantine /> },
         (true, Route::Alerts) => html! { <pages::fleet_alerts::Alerts /> },
+        (true, Route::Security) => html! { <pages::fleet_security::Security /> },
+        (true, Route::Network) => html! { <pages::fleet_network::Network /> },
+        (true, Route::Packs) => html! { <pages::packs::Packs /> },
         _ => html! {
             <Empty title="There is no page at this address" text="It may have moved. Ctrl K finds every page.">
                 <Link<Route> to={Route::Home} classes="text-accent underline">{ "Go home" }</Link<Route>>

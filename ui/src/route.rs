@@ -50,6 +50,48 @@ pub enum Route {
     /// Box: reports, their schedules and looks.
     #[at("/reports")]
     Reports,
+    /// Box: what rules found in the logs, live. Fleet: the same over all branches.
+    #[at("/security")]
+    Security,
+    /// Box: cases.
+    #[at("/security/cases")]
+    Cases,
+    /// Box: one case.
+    #[at("/security/cases/:id")]
+    Case {
+        /// Case's id.
+        id: String,
+    },
+    /// Box: Sigma rules, packs, exceptions, a place to try them.
+    #[at("/security/rules")]
+    Detection,
+    /// Box: search over the logs.
+    #[at("/logs")]
+    Logs,
+    /// Box: who talks to what. Fleet: devices and what is wrong with them, over all branches.
+    #[at("/network")]
+    Network,
+    /// Box: devices on the network.
+    #[at("/network/devices")]
+    Devices,
+    /// Box: one device.
+    #[at("/network/devices/:mac")]
+    Device {
+        /// MAC address.
+        mac: String,
+    },
+    /// Box: what looked like trouble on the wire.
+    #[at("/network/detections")]
+    Detections,
+    /// Box: certificates that servers showed.
+    #[at("/network/certificates")]
+    Certificates,
+    /// Box: interfaces, and the packets kept on disk.
+    #[at("/network/capture")]
+    Capture,
+    /// Fleet: packs of rules, and where they run.
+    #[at("/packs")]
+    Packs,
     /// Box: the queue to the cloud, and its cause.
     #[at("/sync")]
     Sync,
@@ -101,6 +143,10 @@ impl Route {
             Route::NewEntry | Route::Import | Route::Entry { .. } => Route::Journal,
             Route::Checks | Route::Charts | Route::Rules => Route::Hosts,
             Route::Machine { .. } => Route::Boxes,
+            Route::Cases | Route::Case { .. } | Route::Detection => Route::Security,
+            Route::Devices | Route::Device { .. } | Route::Detections | Route::Certificates | Route::Capture => {
+                Route::Network
+            }
             other => other.clone(),
         }
     }

@@ -18,11 +18,6 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether this is the fleet's face.
-    pub fn fleet(&self) -> bool {
-        self.me.face == "fleet"
-    }
-
     /// Whether the person may do this. Only hides what would be refused anyway: the server decides.
     pub fn may(&self, right: &str) -> bool {
         self.me.rights.iter().any(|pattern| covers(pattern, right))

@@ -100,7 +100,7 @@ pub fn router(mut gateway: Gateway, engines: Routes, workers: Router) -> Router 
             header::CACHE_CONTROL,
             header::HeaderValue::from_static("no-store"),
         ))
-        .merge(sent_assets::router())
+        .merge(sent_assets::appliance())
         .layer(Extension(Secure(secure)))
         .layer(middleware::from_fn(end_after_refusal))
 }

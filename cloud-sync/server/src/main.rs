@@ -124,7 +124,7 @@ async fn serve(settings: Settings) -> Result<()> {
         cloud.settings.wire.connections,
         stop.clone(),
     );
-    let console = console::router(cloud.clone(), sent_assets::router(), stop.clone());
+    let console = console::router(cloud.clone(), sent_assets::fleet(), stop.clone());
     let on_console =
         listen::serve(console_listener, console_tls, console, cloud.settings.console.connections, stop.clone());
     let background = tokio::spawn(Arc::clone(&cloud).run(stop.clone()));

@@ -1,4 +1,4 @@
-//! The built pages, inside the program, and the one router that serves them.
+//! The built pages of each face, inside the program, and the one router that serves them.
 //!
 //! What always holds: a file whose name carries its hash never changes, so it is cached for good; `index.html` is asked for
 //! again at every visit and answered with 304 while it is the same. Every answer carries the security headers, and the
@@ -34,11 +34,21 @@ struct File {
     gzip: Option<&'static [u8]>,
 }
 
-static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+static BOX: &[File] = include!(concat!(env!("OUT_DIR"), "/box.rs"));
+static FLEET: &[File] = include!(concat!(env!("OUT_DIR"), "/fleet.rs"));
 
-/// Serves the pages: as the fallback of a program's own router, or merged into one that has none.
-pub fn router() -> Router {
-    Router::new().fallback(|request: Request<Body>| async move { serve(FILES, &request) })
+/// Serves the box's face: as the fallback of a program's own router, or merged into one that has none.
+pub fn appliance() -> Router {
+    router(BOX)
+}
+
+/// Serves the fleet's face, in the same way.
+pub fn fleet() -> Router {
+    router(FLEET)
+}
+
+fn router(files: &'static [File]) -> Router {
+    Router::new().fallback(move |request: Request<Body>| async move { serve(files, &request) })
 }
 
 fn serve(files: &'static [File], request: &Request<Body>) -> Response {
@@ -222,12 +232,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_embedded_has_an_index_and_is_sorted() {
-        assert!(FILES.is_sorted_by_key(|file| file.name));
-        let request = Request::get("/journal").body(Body::empty()).expect("a sound request");
-        let response = router().oneshot(request).await.expect("the router cannot fail");
-        assert_eq!(response.status(), StatusCode::OK);
-        let page = body(response).await;
-        assert!(page.starts_with(b"<!doctype html>"));
-        assert!(!String::from_utf8_lossy(&page).contains("style="));
+        for files in [BOX, FLEET] {
+            assert!(files.is_sorted_by_key(|file| file.name));
+            let request = Request::get("/journal").body(Body::empty()).expect("a sound request");
+            let response = router(files).oneshot(request).await.expect("the router cannot fail");
+            assert_eq!(response.status(), StatusCode::OK);
+            let page = body(response).await;
+            assert!(page.starts_with(b"<!doctype html>"));
+            assert!(!String::from_utf8_lossy(&page).contains("style="));
+        }
     }
 }

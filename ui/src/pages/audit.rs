@@ -1,6 +1,7 @@
 //! The audit timeline: who did what when, old → new, and whether the chain is whole.
 
 use crate::{
+    FLEET,
     api::{self, with_query},
     components::{
         Ago, Button, Chip, Column, DataTable, Dialog, Empty, Input, Kind, Row, Search, Slot, Tag, Tone, Toolbar, paged,
@@ -128,7 +129,6 @@ const FILTERS: [&str; 5] = ["actor", "action", "table", "key", "people"];
 #[component]
 pub fn Audit() -> Html {
     let (query, set) = use_query();
-    let fleet = use_session().fleet();
     let (typed, on_type) = use_search(&query, &set, "action");
     let path = with_query("/api/audit", &FILTERS.map(|name| (name, query.get(name).to_owned())));
     let pages = use_pages::<Entry>(path, &["audit"]);
@@ -152,7 +152,7 @@ pub fn Audit() -> Html {
         <>
             <Toolbar {actions} views=true>
                 <Search value={typed} placeholder="Code, capital.entry" on={on_type} />
-                if !fleet { <Chip on={people} onclick={only_people}>{ "By people" }</Chip> }
+                if !FLEET { <Chip on={people} onclick={only_people}>{ "By people" }</Chip> }
                 { field("actor", "Who") }
                 { field("table", "Table") }
                 { field("key", "Key") }

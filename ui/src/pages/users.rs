@@ -5,6 +5,7 @@ use super::reference::{
     roles::{self, Roles},
 };
 use crate::{
+    FLEET,
     api::List,
     components::{
         Ago, Card, Choice, Column, DataTable, Empty, Field, FormDialog, Input, NewButton, Pick, Row, Search, Slot, Tag,
@@ -58,7 +59,6 @@ const TABS: [(&str, &str); 2] = [("people", "People"), ("roles", "Roles")];
 /// The page. The fleet's own roles are made here; a box's come from the cloud, and are only shown.
 #[component]
 pub fn Users() -> Html {
-    let fleet = use_session().fleet();
     let (query, set) = use_query();
     let show = set.reform(|value: String| vec![("show", value), ("q", String::new())]);
     let search = |placeholder: &'static str| {
@@ -66,12 +66,12 @@ pub fn Users() -> Html {
         html! { <Search value={query.get("q").to_owned()} {placeholder} {on} /> }
     };
     let wanted: AttrValue = query.get("q").to_lowercase().into();
-    if fleet && query.get("show") == "roles" {
+    if FLEET && query.get("show") == "roles" {
         let head =
             html! { <><Choice label="Users" value="roles" options={TABS.to_vec()} on={show} />{ search("Find") }</> };
         return html! { <Roles at={roles::OWN} owner={Owner::Console} {wanted} {head} /> };
     }
-    let tabs = html! { if fleet { <Choice label="Users" value="people" options={TABS.to_vec()} on={show} /> } };
+    let tabs = html! { if FLEET { <Choice label="Users" value="people" options={TABS.to_vec()} on={show} /> } };
     html! { <People {wanted} head={html! { <>{ tabs }{ search("Name or e-mail") }</> }} /> }
 }
 
@@ -96,7 +96,7 @@ fn People(props: &PeopleProps) -> Html {
     let (making, make, made) = use_flag();
     let may = session.may("user.write");
     let known: Vec<Role> = roles.data.as_ref().map(|list| list.items.clone()).unwrap_or_default();
-    let listing = !session.fleet() && !known.is_empty();
+    let listing = !FLEET && !known.is_empty();
     let actions = html! { if may { <NewButton label="New user" onclick={make} /> } };
     let empty = html! { <Empty title="Nobody of that name" /> };
     html! {

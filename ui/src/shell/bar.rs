@@ -1,6 +1,7 @@
 //! The bar on top: where I am, the palette, the one badge that says how the box or the fleet does, and me.
 
 use crate::{
+    FLEET,
     api::Failure,
     components::{Ago, Dot, Icon, Menu, Tone},
     data::use_resource,
@@ -29,7 +30,7 @@ pub struct BarProps {
 #[component]
 pub fn Bar(props: &BarProps) -> Html {
     let session = use_session();
-    let trail = trail(&props.route, session.fleet());
+    let trail = trail(&props.route, FLEET);
     let slash = html! { <span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span> };
     html! {
         <header class="flex h-12 shrink-0 items-center gap-3 border-b border-line bg-panel px-3 md:px-[18px]">
@@ -47,7 +48,7 @@ pub fn Bar(props: &BarProps) -> Html {
                 <span class="hidden md:inline">{ "Search or do…" }</span><kbd class="kbd hidden md:inline">{ "Ctrl K" }</kbd>
                 <Icon name="search" class="size-4 md:hidden" />
             </button>
-            if session.fleet() { <FleetBadge /> } else { <SyncBadge /> }
+            if FLEET { <FleetBadge /> } else { <SyncBadge /> }
             <Me open_help={props.open_help.clone()} />
         </header>
     }

@@ -6,6 +6,7 @@ mod palette;
 mod rail;
 
 use crate::{
+    FLEET,
     components::{use_flag, use_toast},
     live::{self, News},
     places::{places, trail},
@@ -37,9 +38,9 @@ pub fn Shell(props: &ShellProps) -> Html {
         let palette = palette.clone();
         Callback::from(move |()| palette.set(!*palette))
     };
-    use_page_keys(session.fleet(), toggle.clone(), open_help.clone());
+    use_page_keys(FLEET, toggle.clone(), open_help.clone());
     {
-        let title = trail(&route, session.fleet()).title;
+        let title = trail(&route, FLEET).title;
         use_effect_with((title, session.me.organization.name.clone()), |(title, organization)| {
             if let Some(document) = web_sys::window().and_then(|window| window.document()) {
                 document.set_title(&format!("{title} · {organization} · SENT"));
@@ -66,7 +67,7 @@ pub fn Shell(props: &ShellProps) -> Html {
                 <palette::Palette on_close={close} {open_help} />
             }
             if help {
-                <help::Help fleet={session.fleet()} on_close={close_help} />
+                <help::Help fleet={FLEET} on_close={close_help} />
             }
         </div>
     }
@@ -139,9 +140,9 @@ fn use_identify() {
     let toast = use_toast();
     let name =
         session.me.branch.as_ref().map_or_else(|| session.me.organization.name.clone(), |branch| branch.name.clone());
-    use_effect_with((session.fleet(), name), move |(fleet, name)| {
+    use_effect_with(name, move |name| {
         let name = name.clone();
-        let watch = (!fleet).then(|| {
+        let watch = (!FLEET).then(|| {
             let tell = Callback::from(move |news| {
                 if let News::Published(data) = news
                     && data.get("identify").and_then(serde_json::Value::as_bool) == Some(true)

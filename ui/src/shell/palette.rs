@@ -1,6 +1,7 @@
 //! The command palette: every page, the actions, and what can be found by name, from the keyboard.
 
 use crate::{
+    FLEET,
     api::{self, Done, List, escape},
     components::{Icon, status::sentence, use_toast},
     data::{Resource, use_resource, use_settled},
@@ -67,7 +68,6 @@ fn matches(text: &str, wanted: &str) -> bool {
 #[component]
 pub fn Palette(props: &PaletteProps) -> Html {
     let session = use_session();
-    let fleet = session.fleet();
     let toast = use_toast();
     let navigator = use_navigator();
     let node = use_node_ref();
@@ -94,18 +94,18 @@ pub fn Palette(props: &PaletteProps) -> Html {
     }
     let asked = use_settled(text.trim().to_owned(), 120);
     let ask = |on: bool, path: String| (on && asked.chars().count() >= 2).then_some(path);
-    let boxes = use_resource::<List<BoxRow>>(ask(fleet, format!("/api/fleet/boxes?q={}&limit=6", escape(&asked))), &[]);
+    let boxes = use_resource::<List<BoxRow>>(ask(FLEET, format!("/api/fleet/boxes?q={}&limit=6", escape(&asked))), &[]);
     let posted =
-        use_resource::<List<FleetEntry>>(ask(fleet, format!("/api/fleet/entries?q={}&limit=5", escape(&asked))), &[]);
-    let customers = use_resource::<List<Organization>>(fleet.then(|| "/api/fleet/organizations".to_owned()), &[]);
+        use_resource::<List<FleetEntry>>(ask(FLEET, format!("/api/fleet/entries?q={}&limit=5", escape(&asked))), &[]);
+    let customers = use_resource::<List<Organization>>(FLEET.then(|| "/api/fleet/organizations".to_owned()), &[]);
     let entries =
-        use_resource::<List<Entry>>(ask(!fleet, format!("/api/capital/entries?q={}&limit=5", escape(&asked))), &[]);
-    let may = |right: &str, path: &str| (!fleet && session.may(right)).then(|| path.to_owned());
+        use_resource::<List<Entry>>(ask(!FLEET, format!("/api/capital/entries?q={}&limit=5", escape(&asked))), &[]);
+    let may = |right: &str, path: &str| (!FLEET && session.may(right)).then(|| path.to_owned());
     let accounts = use_resource::<List<Account>>(may("capital.account.read", "/api/capital/accounts"), &[]);
     let hosts = use_resource::<List<Host>>(may("pulse.read", "/api/pulse/hosts"), &[]);
 
     let wanted = text.trim().to_lowercase();
-    let mut items: Vec<Item> = fixed(fleet).into_iter().filter(|item| matches(&item.name, &wanted)).collect();
+    let mut items: Vec<Item> = fixed(FLEET).into_iter().filter(|item| matches(&item.name, &wanted)).collect();
     if wanted.chars().count() >= 2 {
         items.extend(found(&boxes, 6, |row| {
             let name = format!("{} {}", row.name, row.organization.name);
@@ -216,7 +216,7 @@ pub fn Palette(props: &PaletteProps) -> Html {
             <div class="flex items-center gap-2.5 border-b border-line-2 px-3.5 text-ink-3">
                 <Icon name="search" />
                 <input ref={input} {oninput} {onkeydown} value={(*text).clone()} role="combobox" aria-expanded="true" aria-controls="palette-list"
-                    aria-activedescendant={format!("palette-{here}")} placeholder={if fleet { "A page, an action, a box, a customer, an entry…" } else { "A page, an action, an account, an entry…" }}
+                    aria-activedescendant={format!("palette-{here}")} placeholder={if FLEET { "A page, an action, a box, a customer, an entry…" } else { "A page, an action, an account, an entry…" }}
                     autocomplete="off" spellcheck="false" class="h-11 w-full bg-transparent text-[14px] text-ink outline-none" />
             </div>
             <ul id="palette-list" role="listbox" class="max-h-[min(24rem,60dvh)] overflow-auto p-1.5">

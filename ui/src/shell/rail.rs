@@ -1,6 +1,7 @@
 //! The rail at the left, and the bottom bar that takes its place on a phone: four places and the whole list behind "More".
 
 use crate::{
+    FLEET,
     components::{Dialog, Icon},
     data::use_resource,
     places::{groups, places},
@@ -17,10 +18,9 @@ const FLEET_FIRST: [Route; 4] = [Route::Boxes, Route::Customers, Route::Alerts, 
 #[component]
 fn Places() -> Html {
     let session = use_session();
-    let fleet = session.fleet();
-    let here = use_route::<Route>().unwrap_or(Route::Missing).place(fleet);
+    let here = use_route::<Route>().unwrap_or(Route::Missing).place(FLEET);
     html! {
-        for (title, places) in groups(fleet).iter() {
+        for (title, places) in groups(FLEET).iter() {
             <div class="flex flex-col gap-0.5">
                 if !title.is_empty() {
                     <h6 class="mx-2 mt-3 mb-1 text-xs font-semibold tracking-[0.02em] text-ink-3">{ *title }</h6>
@@ -46,8 +46,7 @@ struct CountProps {
 /// What waits for a person there.
 #[component]
 fn Count(props: &CountProps) -> Html {
-    let fleet = use_session().fleet();
-    match (&props.route, fleet) {
+    match (&props.route, FLEET) {
         (Route::Alerts, false) => html! { <OpenAlerts /> },
         (Route::Boxes, true) => html! { <UnwellBoxes /> },
         (Route::Quarantine, true) => html! { <OpenQuarantine /> },
@@ -88,7 +87,7 @@ fn OpenQuarantine() -> Html {
 #[component]
 pub fn Rail() -> Html {
     let session = use_session();
-    let (above, below) = if session.fleet() {
+    let (above, below) = if FLEET {
         ("All customers".to_owned(), session.me.organization.name.clone())
     } else {
         let branch = session.me.branch.as_ref().map_or_else(|| "All branches".to_owned(), |branch| branch.name.clone());
@@ -98,7 +97,7 @@ pub fn Rail() -> Html {
         <nav aria-label="Main" class="hidden min-h-0 flex-col gap-0.5 overflow-y-auto border-r border-line bg-panel px-2.5 py-3 md:flex">
             <div class="flex items-center gap-[9px] px-2 pt-1 pb-3 text-[14px] font-[650] tracking-[0.02em]">
                 <span class="size-5 rounded-sm bg-linear-135 from-c1 to-c2" />
-                { if session.fleet() { "SENT fleet" } else { "SENT" } }
+                { if FLEET { "SENT fleet" } else { "SENT" } }
             </div>
             <div class="mx-0.5 mb-2.5 rounded-md border border-line bg-bg px-[9px] py-[7px]">
                 <b class="block truncate font-semibold">{ above }</b>
@@ -113,7 +112,6 @@ pub fn Rail() -> Html {
 #[component]
 pub fn BottomBar() -> Html {
     let session = use_session();
-    let fleet = session.fleet();
     let open = use_state_eq(|| false);
     let route = use_route::<Route>().unwrap_or(Route::Missing);
     {
@@ -121,8 +119,8 @@ pub fn BottomBar() -> Html {
         let open = open.setter();
         use_effect_with(route.clone(), move |_| open.set(false));
     }
-    let here = route.place(fleet);
-    let first: &[Route] = if fleet { &FLEET_FIRST } else { &BOX_FIRST };
+    let here = route.place(FLEET);
+    let first: &[Route] = if FLEET { &FLEET_FIRST } else { &BOX_FIRST };
     let look = |on: bool| {
         classes!(
             "flex",
@@ -147,7 +145,7 @@ pub fn BottomBar() -> Html {
     };
     html! {
         <nav aria-label="Main" class="bottom flex border-t border-line bg-panel md:hidden">
-            for place in places(fleet).filter(|place| first.contains(&place.route)) {
+            for place in places(FLEET).filter(|place| first.contains(&place.route)) {
                 <Link<Route> classes={look(place.route == here)} to={place.route.clone()}><Icon name={place.icon} class="size-5" />{ place.name }</Link<Route>>
             }
             <button type="button" class={look(!first.contains(&here))} onclick={show}><Icon name="more" class="size-5" />{ "More" }</button>

@@ -13,6 +13,7 @@ mod settings;
 mod taxes;
 
 use crate::{
+    FLEET,
     api::List,
     components::{Choice, Empty, Pick, Search, Tag, Tone, listed},
     data::{use_query, use_resource},
@@ -76,16 +77,15 @@ pub struct PanelProps {
 #[component]
 pub fn Reference() -> Html {
     let session = use_session();
-    let fleet = session.fleet();
     let (query, set) = use_query();
     let customers =
-        use_resource::<List<Organization>>(fleet.then(|| "/api/fleet/organizations".into()), &["fleet.boxes"]);
-    let sync = use_resource::<SyncStatus>((!fleet).then(|| "/api/sync".into()), &["sync"]);
+        use_resource::<List<Organization>>(FLEET.then(|| "/api/fleet/organizations".into()), &["fleet.boxes"]);
+    let sync = use_resource::<SyncStatus>((!FLEET).then(|| "/api/sync".into()), &["sync"]);
     let tabs: Vec<(&'static str, &'static str)> = TABS
         .into_iter()
         .filter(|(tab, _)| match *tab {
-            "roles" => fleet,
-            "settings" => fleet || session.may("settings.read"),
+            "roles" => FLEET,
+            "settings" => FLEET || session.may("settings.read"),
             _ => true,
         })
         .collect();
@@ -97,7 +97,7 @@ pub fn Reference() -> Html {
     let tabs = html! { <Choice label="Reference data" value={shown} options={tabs} on={choose("show")} /> };
     let search = html! { <Search value={query.get("q").to_owned()} placeholder="Find" on={choose("q")} /> };
     let wanted: AttrValue = query.get("q").to_lowercase().into();
-    if !fleet {
+    if !FLEET {
         let head = html! { <>{ tabs }{ search }</> };
         let alone = sync.data.is_some_and(|sync| !sync.enrolled);
         let owner = if alone { Owner::Here } else { Owner::Cloud };
