@@ -42,9 +42,10 @@ bench-%: build
 fmt: ## bring the sources into form
 	@cargo fmt --all
 
-lint: ui ## complain about form and lints
+lint: ui ## complain about form and lints, and test the pages
 	@cargo fmt --all --check
 	@$(in) cargo clippy --quiet --all-targets -- -D warnings
+	@$(in) ui/check.sh
 
 clean-var: ## stop what `make run` left behind and forget its data
 	@scripts/postgres.sh stop var/postgres
