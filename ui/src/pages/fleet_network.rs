@@ -262,7 +262,7 @@ fn End(props: &EndProps) -> Html {
     let left = props.at - use_now();
     let tone = match left {
         ..0 => Tone::Bad,
-        ..WEEK => Tone::Warn,
+        0..WEEK => Tone::Warn,
         _ => Tone::Plain,
     };
     html! { <Tag {tone}>{ if left < 0 { "ended " } else { "" } }<Until at={props.at} /></Tag> }

@@ -174,7 +174,7 @@ fn branch_columns() -> Vec<Column<BranchSecurity>> {
         Column::new("Box", |row: &BranchSecurity| {
             row.boxes.iter().map(|named| named.name.as_str()).collect::<Vec<_>>().join(", ")
         })
-        .cell(|row| boxes(row))
+        .cell(boxes)
         .fill(),
         Column::new("Waiting", |row: &BranchSecurity| severities(&row.counts.cases))
             .cell(|row| match row.counts.cases.worst() {
