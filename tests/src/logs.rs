@@ -16,6 +16,11 @@ use crate::{Appliance, Context as _, Face, Result, ensure, until};
 /// Who owns the box.
 const OWNER: (&str, &str) = ("ada@northwind.example", "tea in the afternoon");
 
+/// Writes one of a box's own rules.
+pub fn write_rule(appliance: &Appliance, name: &str, text: &str) -> Result<()> {
+    write(&rules_of(appliance).join(name), text)
+}
+
 /// A pack of rules as it is installed: a tar archive of files (name and text).
 pub fn pack(files: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
@@ -64,7 +69,7 @@ impl Logs {
 
     /// Writes one of the box's own rules.
     pub fn write_rule(&self, name: &str, text: &str) -> Result<()> {
-        write(&rules_of(&self.appliance).join(name), text)
+        write_rule(&self.appliance, name, text)
     }
 
     /// Waits until the worker answers and its ways in are open.

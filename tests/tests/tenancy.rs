@@ -326,9 +326,7 @@ async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str, 
     for part in ["/api/radar/", "/api/guard/"] {
         ensure!(routes.iter().any(|route| route.path.starts_with(part)), "no route of {part} is listed");
     }
-    let rules = appliance.data().join("radar/rules");
-    std::fs::create_dir_all(&rules)?;
-    std::fs::write(rules.join("rule.yml"), rule(RULE))?;
+    logs::write_rule(appliance, "rule.yml", &rule(RULE))?;
     until("the rule is loaded", 60, || async {
         let page: Page<Value> = owner.get("/api/radar/rules").await?;
         Ok(page.items.iter().any(|row| row["id"] == RULE).then_some(()))

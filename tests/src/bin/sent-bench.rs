@@ -503,24 +503,30 @@ async fn stop(mut program: Program) -> Result<()> {
     Ok(())
 }
 
-/// `pages_brotli_FACE`: everything a visit of that face may fetch, as it is sent.
+/// `pages_brotli_FACE`: everything a first visit of that face fetches, as it is sent. Of the fonts that is the one of Latin
+/// script; those of others come when a page has a letter of theirs, and are told beside it.
 fn pages(out: &Path) -> Result<()> {
     for face in ["box", "fleet"] {
-        let bytes = sent(&cache().join("ui/dist").join(face))?;
+        let folder = cache().join("ui/dist").join(face);
+        let other = |name: &str| name.ends_with(".woff2") && !name.starts_with("inter-latin-wght");
+        let (bytes, fonts) = (sent(&folder, &|name| !other(name))?, sent(&folder, &other)?);
+        println!("  fonts of other scripts: {} kB", fonts / 1_000);
         Figure::limit(&format!("pages_brotli_{face}"), "kB", bytes as f64 / 1e3, 900.0).record(out)?;
     }
     Ok(())
 }
 
-/// Bytes of a folder's files as they are sent.
-fn sent(folder: &Path) -> Result<u64> {
+/// Bytes of those of a folder's files whose name is wanted, as they are sent.
+fn sent(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
         let path = entry.path();
         if path.is_dir() {
-            bytes += sent(&path)?;
-        } else if path.extension().is_some_and(|e| e == "br") || !compressed(&path) {
+            bytes += sent(&path, wanted)?;
+        } else if wanted(&entry.file_name().to_string_lossy())
+            && (path.extension().is_some_and(|e| e == "br") || !compressed(&path))
+        {
             bytes += entry.metadata()?.len();
         }
     }

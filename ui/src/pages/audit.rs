@@ -8,9 +8,7 @@ use crate::{
         status::sentence, use_flag, use_opened, use_search,
     },
     data::{use_pages, use_query},
-    format,
-    session::use_session,
-    words,
+    format, words,
 };
 use sent_contract::audit::{Change, Entry, Verification};
 use serde_json::Value;

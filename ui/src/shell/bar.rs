@@ -29,7 +29,6 @@ pub struct BarProps {
 /// The bar.
 #[component]
 pub fn Bar(props: &BarProps) -> Html {
-    let session = use_session();
     let trail = trail(&props.route, FLEET);
     let slash = html! { <span class="hidden font-normal text-ink-3 md:inline">{ "/" }</span> };
     html! {

@@ -17,7 +17,6 @@ const FLEET_FIRST: [Route; 4] = [Route::Boxes, Route::Customers, Route::Alerts, 
 
 #[component]
 fn Places() -> Html {
-    let session = use_session();
     let here = use_route::<Route>().unwrap_or(Route::Missing).place(FLEET);
     html! {
         for (title, places) in groups(FLEET).iter() {
@@ -111,7 +110,6 @@ pub fn Rail() -> Html {
 /// The rail of a phone.
 #[component]
 pub fn BottomBar() -> Html {
-    let session = use_session();
     let open = use_state_eq(|| false);
     let route = use_route::<Route>().unwrap_or(Route::Missing);
     {
