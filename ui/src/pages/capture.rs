@@ -71,9 +71,8 @@ fn Full(props: &FullProps) -> Html {
             </div>
             { faults(status) }
             <Card title="Interfaces" pad=false>
-                <div class="overflow-x-auto">
-                    <ul class="md:hidden">{ for wires.iter().map(card) }</ul>
-                    <table class="table hidden md:table">
+                <ul class="md:hidden">{ for wires.iter().map(card) }</ul>
+                    <div class="hidden overflow-x-auto md:block"><table class="table">
                         <thead><tr>
                             <th scope="col">{ "Interface" }</th><th scope="col">{ "State" }</th><th scope="col" class="num">{ "Now" }</th><th scope="col" class="num">{ "Frames" }</th><th scope="col" class="num">{ "Bytes" }</th>
                             <th scope="col" class="num" title="The machine is too slow for the line, or the mirror port sends more than the line carries">{ "Lost at the interface" }</th>
@@ -81,8 +80,7 @@ fn Full(props: &FullProps) -> Html {
                             <th scope="col" class="num" title="Guard was too busy: a filter, or fewer interfaces">{ "in the queue" }</th>
                         </tr></thead>
                         <tbody>{ for wires.iter().map(row) }</tbody>
-                    </table>
-                </div>
+                    </table></div>
             </Card>
             <div class="grid shrink-0 grid-cols-1 items-start gap-3.5 lg:grid-cols-3">
                 <Card title="Packets kept on disk">{ kept(status.ring.as_ref()) }</Card>

@@ -41,7 +41,7 @@ fn ends(detection: &Detection) -> String {
 }
 
 fn state_tag(detection: &Detection) -> Html {
-    let tone = if detection.state == "open" { Tone::Warn } else { Tone::Ok };
+    let tone = if detection.state == "open" { Tone::Plain } else { Tone::Ok };
     html! { <Tag {tone}>{ sentence(&detection.state) }</Tag> }
 }
 
@@ -172,7 +172,7 @@ pub fn Detail(props: &DetailProps) -> Html {
             <h3 class="text-lg font-semibold break-words">{ sentence(&detection.title) }</h3>
             <p class="mt-1 mb-3 flex flex-wrap items-center gap-2">
                 { severity(&detection.severity) }{ state_tag(detection) }
-                <span class="text-ink-2">{ "since " }<Since at={detection.started_at} />{ ", told " }{ format::counted(detection.count, "time", "times") }</span>
+                <span class="text-ink-2">{ "since " }<Since at={detection.started_at} />{ match detection.count { 1 => ", told once".to_owned(), count => format!(", told {} times", format::count(count)) } }</span>
             </p>
             <p class="mb-3 text-ink-2">{ meaning(&detection.kind) }</p>
             <dl class="grid grid-cols-[8rem_minmax(0,1fr)] gap-y-1">

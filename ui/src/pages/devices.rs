@@ -143,7 +143,7 @@ pub fn Devices() -> Html {
         <>
             <Toolbar views=true>
                 <Tabs />
-                <Search value={typed} placeholder="Name, address, maker, system" on={on_type} />
+                <Search value={typed} placeholder="Name, address, maker" on={on_type} />
                 <StateChips {state} {set} options={vec![("all", "All"), ("new", "New"), ("servers", "Serve others")]} />
             </Toolbar>
             if none && deaf(&status) {

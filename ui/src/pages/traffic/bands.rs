@@ -15,8 +15,9 @@ use yew::prelude::*;
 
 /// Ends at each side, the others not counted.
 const MOST: (usize, usize) = (10, 14);
-/// Pixels that all bytes take together, that a label takes, and between two ends.
-const BODY: f64 = 300.0;
+/// Pixels that all bytes take together: so many for each end, so many at most. Then those that a label takes, and between
+/// two ends.
+const BODY: (f64, f64) = (44.0, 300.0);
 const LABEL: f64 = 17.0;
 const GAP: f64 = 5.0;
 /// Width of an end's bar.
@@ -153,7 +154,13 @@ impl Drawing {
             add(&mut right[*to].sums, *sums);
         }
         // The others come last, and only where there are any; an end whose links were all left out goes.
-        let scale = BODY / (whole((traffic.bytes_out, traffic.bytes_in)).max(1)) as f64;
+        let ends = left
+            .iter()
+            .filter(|node| node.bytes() > 0)
+            .count()
+            .max(right.iter().filter(|node| node.bytes() > 0).count());
+        let body = (ends as f64 * BODY.0).min(BODY.1);
+        let scale = body / (whole((traffic.bytes_out, traffic.bytes_in)).max(1)) as f64;
         let (tall, short) = (stack(&mut left, scale), stack(&mut right, scale));
         let height = tall.max(short);
         for (nodes, own) in [(&mut left, tall), (&mut right, short)] {
@@ -260,7 +267,10 @@ fn fitted(text: &str, letters: usize, end: bool) -> String {
     }
     let keep = letters.saturating_sub(1);
     match end {
-        true => format!("…{}", text.chars().skip(count - keep).collect::<String>()),
+        true => {
+            let kept: String = text.chars().skip(count - keep).collect();
+            format!("…{}", kept.trim_start_matches('.'))
+        }
         false => format!("{}…", text.chars().take(keep).collect::<String>()),
     }
 }
@@ -337,7 +347,7 @@ pub fn Bands(props: &BandsProps) -> Html {
     };
     let narrow = width < 560.0;
     let margin = if narrow { (width * 0.29).round() } else { 190.0 };
-    let letters = (margin / if narrow { 6.1 } else { 6.6 }) as usize;
+    let letters = (margin / 6.6) as usize;
     let (x0, x1) = (margin + BAR, width - margin - BAR);
     let label = |node: &Node, end: bool| {
         let size = (!narrow).then(|| format::bytes(node.bytes() as f64));
@@ -446,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_name_keeps_what_tells_most() {
-        assert_eq!(fitted("cdn-7.media.example.com", 12, true), "…example.com");
+        assert_eq!(fitted("cdn-7.media.example.com", 13, true), "…example.com");
         assert_eq!(fitted("reception", 6, false), "recep…");
         assert_eq!(fitted("short", 6, false), "short");
     }
