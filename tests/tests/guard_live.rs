@@ -21,9 +21,9 @@ use sent_guard::capture::{Frame, Reader, write::Writer};
 use sent_tests::{Appliance, Context as _, Face, Result, bail, ensure, program::Launch, until};
 
 /// Who owns the box.
-const OWNER: (&str, &str) = ("ada@northwind.example", "tea in the afternoon");
+pub(crate) const OWNER: (&str, &str) = ("ada@northwind.example", "tea in the afternoon");
 /// The box's end of the wire, and the other one.
-const WIRE: (&str, &str) = ("guard0", "guard1");
+pub(crate) const WIRE: (&str, &str) = ("guard0", "guard1");
 /// Datagrams of people at work.
 const TALK: u32 = 40_000;
 /// Ports that are scanned; each refuses.
@@ -54,7 +54,7 @@ fn ip(arguments: &[&str]) -> Result<()> {
     Launch::new("ip").arguments(arguments.iter().copied()).run().map(drop)
 }
 
-fn lay_wire() -> Result<()> {
+pub(crate) fn lay_wire() -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
     ip(&["link", "add", WIRE.0, "type", "veth", "peer", "name", WIRE.1])?;
     ip(&["link", "set", WIRE.0, "up"])?;
@@ -136,7 +136,7 @@ async fn story() -> Result<()> {
     appliance.stop().await
 }
 
-async fn listening(face: &Face) -> Result<()> {
+pub(crate) async fn listening(face: &Face) -> Result<()> {
     until("the box listens", 60, || async {
         let answer = face.send(Method::GET, "/api/guard/status", None).await?;
         if !answer.status.is_success() {
@@ -182,7 +182,7 @@ fn write_capture(path: &Path) -> Result<u64> {
 }
 
 /// Ethernet and IPv4 between two hosts of the office.
-fn frame(from: u8, to: u8, protocol: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(from: u8, to: u8, protocol: u8, body: &[u8]) -> Vec<u8> {
     let mac = |host: u8| [0, 0x16, 0x3e, 0, 7, host];
     let address = |host: u8| Ipv4Addr::new(192, 168, 7, host).octets();
     // Bodies here are short.
@@ -191,12 +191,12 @@ fn frame(from: u8, to: u8, protocol: u8, body: &[u8]) -> Vec<u8> {
     [&mac(to)[..], &mac(from), &[8, 0], &head, body].concat()
 }
 
-fn udp(from: u32, to: u16, payload: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn udp(from: u32, to: u16, payload: &[u8]) -> Result<Vec<u8>> {
     let Ok(from) = u16::try_from(from) else { bail!("{from} is no port") };
     let length = u16::try_from(payload.len() + 8)?.to_be_bytes();
     Ok([&from.to_be_bytes()[..], &to.to_be_bytes(), &length, &[0, 0], payload].concat())
 }
 
-fn tcp(from: u16, to: u16, flags: u8) -> Vec<u8> {
+pub(crate) fn tcp(from: u16, to: u16, flags: u8) -> Vec<u8> {
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 8], &[0x50, flags, 0xfa, 0xf0, 0, 0, 0, 0]].concat()
 }

@@ -7,6 +7,7 @@ mod agents;
 mod audit_chain;
 mod browser_box;
 mod browser_fleet;
+mod browser_guard;
 mod browser_security;
 mod centrifuge_client;
 mod fleet_packs;
