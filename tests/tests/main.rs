@@ -8,6 +8,7 @@ mod audit_chain;
 mod browser_box;
 mod browser_fleet;
 mod browser_guard;
+mod browser_radar;
 mod browser_security;
 mod centrifuge_client;
 mod fleet_packs;
