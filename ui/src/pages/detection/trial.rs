@@ -209,7 +209,7 @@ fn hits(caught: &Caught) -> Html {
                 for (place, (rule, hit)) in hunted.hits.iter().enumerate() {
                     <li key={place} class="border-b border-line-2 px-3.5 py-2 last:border-0">
                         <p class="flex items-center gap-3"><span class="shrink-0 tabular-nums text-ink-2" title={format::absolute(hit.at)}>{ format::precise(hit.at) }</span>{ found(rule) }</p>
-                        <p class="flex items-baseline gap-3"><span class="min-w-0 flex-1 truncate font-mono text-sm text-ink-2" title={hit.original.clone()}>{ &hit.original }</span>{ beside(hit) }</p>
+                        <p class="flex items-baseline gap-3"><span class="min-w-0 flex-1 truncate font-mono text-sm text-ink-2" title={hit.original.clone()}>{ if hit.message.is_empty() { &hit.original } else { &hit.message } }</span>{ beside(hit) }</p>
                     </li>
                 }
             </ol>
