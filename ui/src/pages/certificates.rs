@@ -143,7 +143,7 @@ fn detail(certificate: &Rc<Certificate>, now: Micros, close: &Callback<()>) -> H
     html! {
         <Dialog title="Certificate" on_close={close.clone()}>
             <h3 class="text-lg font-semibold break-words">{ server(certificate) }</h3>
-            <p class="mt-1 mb-3 flex flex-wrap items-center gap-2">{ tags(certificate, now) }<span class="text-ink-2">{ "ends " }<Until at={certificate.not_after} /></span></p>
+            <p class="mt-1 mb-3 flex flex-wrap items-center gap-2">{ tags(certificate, now) }<span class="text-ink-2">{ if certificate.not_after > now { "ends " } else { "ended " } }<Until at={certificate.not_after} /></span></p>
             <dl class="grid grid-cols-[8rem_minmax(0,1fr)] gap-y-1 [&>dd]:break-words">
                 <dt class="text-ink-3">{ "Shown by" }</dt><dd>{ format!("{}, port {}", certificate.server, certificate.port) }</dd>
                 <dt class="text-ink-3">{ "Whose" }</dt><dd>{ if certificate.own { "a server of the office" } else { "a server outside" } }</dd>

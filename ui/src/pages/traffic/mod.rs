@@ -242,7 +242,7 @@ fn talkers(top: &[Node], set: &Set) -> Html {
             </button></td></tr>
         }
     };
-    html! { <table class="w-full table-fixed talkers"><tbody>{ for top.iter().map(line) }</tbody></table> }
+    html! { <table class="talkers my-1 w-full table-fixed"><tbody>{ for top.iter().map(line) }</tbody></table> }
 }
 
 fn spoken(answer: &Answer, set: &Set) -> Html {
