@@ -2,7 +2,13 @@
 //! the capture itself. What is seen is public captures of real programs, sent through a wire by tcpreplay as if an office's
 //! own devices spoke, and a scan among them. Pictures of each page in both sizes and both themes are kept.
 
-use std::{collections::BTreeMap, fs::File, io::Read as _, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Read as _, Write as _},
+    net::Ipv4Addr,
+    path::Path,
+};
 
 use fantoccini::{Locator, key::Key};
 use flate2::read::GzDecoder;
@@ -87,7 +93,7 @@ fn browser_guard() -> Result<()> {
 async fn story() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("sent-").tempdir()?;
     let list = folder.path().join("known-bad.txt");
-    std::fs::write(&list, "97.107.139.108\nbad.example\n")?;
+    File::create(&list)?.write_all(b"97.107.139.108\nbad.example\n")?;
     let mut appliance = Appliance::new(folder.path().join("box"), folder.path().join("box.log"))?;
     appliance.configure(&SETTINGS.replace("LIST", &list.display().to_string()))?;
     let init = ["init", "--organisation", "Northwind", "--currency", "EUR", "--email", OWNER.0, "--password-stdin"];

@@ -2,7 +2,7 @@
 //! read, the case is taken, commented and closed with a verdict; what is too loud is excepted or switched off; an event is
 //! tried, a pack is installed, and the logs are searched. Pictures of each page in both sizes and both themes are kept.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use fantoccini::{Locator, key::Key};
 use reqwest::Method;
@@ -138,7 +138,7 @@ async fn browser_radar() -> Result<()> {
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    let since = UNIX_EPOCH.elapsed().expect("it is after 1970");
     i64::try_from(since.as_micros()).expect("a time of this century")
 }
 
