@@ -19,8 +19,8 @@ deps: ## install what is missing: Debian packages, libduckdb.so, the wasm target
 ui: deps ## build the pages
 	@$(in) ui/build.sh
 
-build: ui ## build the programs into bin/
-	@$(in) cargo build --quiet --release --bins
+build: deps ## build the programs into bin/
+	@scripts/with-pages.sh cargo build --quiet --release --bins
 	@$(in) scripts/install.sh bin
 
 run: build ## start PostgreSQL, mosquitto, the cloud and an enrolled box with a small office; Ctrl-C stops all
@@ -42,9 +42,9 @@ bench-%: build
 fmt: ## bring the sources into form
 	@cargo fmt --all
 
-lint: ui ## complain about form and lints, and test the pages
+lint: deps ## complain about form and lints, and test the pages
 	@cargo fmt --all --check
-	@$(in) cargo clippy --quiet --all-targets -- -D warnings
+	@scripts/with-pages.sh cargo clippy --quiet --all-targets -- -D warnings
 	@$(in) ui/check.sh
 
 clean-var: ## stop what `make run` left behind and forget its data

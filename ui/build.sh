@@ -5,6 +5,7 @@
 #
 #   SENT_CACHE        where tools, npm packages and results live (default ~/.cache/sent)
 #   SENT_UI_PROFILE   `wasm` (default, small) or `dev` (quick to build)
+#   SENT_UI_LOCKED    the caller holds the lock of the pages
 set -eu
 # The stamp is of sorted names: every locale must sort alike.
 export LC_ALL=C
@@ -22,14 +23,19 @@ log=$cache/ui/build.log
 mkdir -p "$cache/ui" "$node"
 
 # One build at a time: two would write the same files.
-exec 9>"$cache/ui/lock"
-flock 9
+if [ -z "${SENT_UI_LOCKED:-}" ]; then
+    exec 9>"$cache/ui/lock"
+    flock 9
+fi
 
 fail() {
     echo "ui: $1 (whole output: $log)" >&2
     tail -n 40 "$log" >&2
     exit 1
 }
+
+# Cargo compares times: pages are as old as the beginning of their build, so that who waits for them has the newest.
+touch "$cache/ui/began"
 
 # What the result depends on: our own files, the contract, and the versions of what these stand on. Of the workspace's
 # lock file only their own part counts: a new crate of a server changes no page.
@@ -53,6 +59,7 @@ stamp=$({
 place() {
     rm -rf "$dist.new"
     cp -R "$built_before/$stamp/dist" "$dist.new"
+    find "$dist.new" -exec touch -r "$cache/ui/began" {} +
     rm -rf "$dist.old"
     [ ! -d "$dist" ] || mv "$dist" "$dist.old"
     mv "$dist.new" "$dist"
@@ -93,7 +100,7 @@ if [ "$("$bindgen" --version 2>/dev/null)" != "wasm-bindgen $version" ]; then
         fail "wasm-bindgen-cli $version could not be installed"
 fi
 
-# The program itself, once a face. Where rustup's target cannot be had, Debian's compiler builds the standard library too,
+# The programs themselves, one a face. Where rustup's target cannot be had, Debian's compiler builds the standard library too,
 # in a target folder of its own: two compilers in one folder rebuild everything at each switch.
 case $profile in
 dev) folder=debug ;;
@@ -101,16 +108,13 @@ dev) folder=debug ;;
 esac
 if rustup target list --installed 2>/dev/null | grep -qx "$target" || rustup target add "$target" >>"$log" 2>&1; then
     built=$cache/target-wasm
-    compile() {
-        CARGO_TARGET_DIR=$built cargo build --quiet -p sent-ui --profile "$profile" --target "$target" "$@"
-    }
+    (cd "$root" && CARGO_TARGET_DIR=$built cargo build --quiet -p sent-ui --profile "$profile" --target "$target") \
+        >>"$log" 2>&1 || fail "cargo build failed"
 elif [ -x /usr/bin/cargo ] && command -v wasm-ld-19 >/dev/null; then
     built=$cache/target-wasm-debian
-    compile() {
-        RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
-            CARGO_TARGET_DIR=$built /usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort -p sent-ui \
-            --profile "$profile" --target "$target" "$@"
-    }
+    (cd "$root" && RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19 \
+        CARGO_TARGET_DIR=$built /usr/bin/cargo build --quiet -Zbuild-std=std,panic_abort -p sent-ui \
+        --profile "$profile" --target "$target") >>"$log" 2>&1 || fail "cargo build failed"
 else
     fail "no compiler for $target: rustup target add $target, or apt install rustc-web cargo-web rust-web-src lld-19"
 fi
@@ -122,11 +126,8 @@ cp -r "$here/styles" "$here/js" "$here/index.html" "$work/"
 cp -r "$here/src/." "$work/src/"
 ln -s "$node/node_modules" "$work/node_modules"
 for face in box fleet; do
-    features=
-    [ "$face" = box ] || features=$face
-    (cd "$root" && compile --features "$features") >>"$log" 2>&1 || fail "cargo build failed"
     "$bindgen" --target web --no-typescript --out-dir "$work/$face" --out-name app \
-        "$built/$target/$folder/sent-ui.wasm" >>"$log" 2>&1 || fail "wasm-bindgen failed"
+        "$built/$target/$folder/$face.wasm" >>"$log" 2>&1 || fail "wasm-bindgen failed"
     if [ "$profile" != dev ]; then
         "$node/node_modules/.bin/wasm-opt" -Oz --enable-bulk-memory --enable-nontrapping-float-to-int \
             --enable-sign-ext --enable-mutable-globals --enable-reference-types --enable-multivalue \

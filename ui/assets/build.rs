@@ -4,7 +4,8 @@
 
 use sha2::{Digest, Sha256};
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     io::{Error, Result},
     path::{Path, PathBuf},
 };
@@ -28,6 +29,10 @@ fn main() -> Result<()> {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
     let dist = dist();
+    if let Some(built) = dist.as_ref().and_then(|dist| File::open(dist.with_file_name("lock")).ok()) {
+        // Pages that are being built now are waited for.
+        built.lock()?;
+    }
     match &dist {
         // The folder itself, because files that come are as much a change as files that change. A folder that is not
         // there yet is watched too: cargo runs this again once it appears.

@@ -1,5 +1,5 @@
-//! SENT's pages: one program with two faces, the box's and the fleet's. Which one is settled when it is compiled
-//! ([`FLEET`]), so that nobody loads the pages of the other; the shell, the components and the manners are the same.
+//! SENT's pages: one program with two faces, the box's and the fleet's. Each is compiled by itself (`fleet.rs` is this file
+//! by another name), so that nobody loads the pages of the other; the shell, the components and the manners are the same.
 //!
 //! What always holds: nothing here is a source of truth. Every page shows what a route answered, asks again when the live
 //! bus says that it changed, and keeps nothing but drafts and the theme. No colour is named outside `styles/tokens.css`,
@@ -23,7 +23,7 @@ mod words;
 mod xlsx;
 
 /// Whether this is the fleet's face.
-const FLEET: bool = cfg!(feature = "fleet");
+const FLEET: bool = matches!(env!("CARGO_BIN_NAME").as_bytes(), b"fleet");
 
 fn main() {
     yew::Renderer::<app::App>::new().render();

@@ -8,7 +8,7 @@ use crate::{
     route::Route,
     session::use_session,
 };
-use sent_contract::{fleet::BoxCounts, fleet::Quarantined, pulse::Alert};
+use sent_contract::{fleet::BoxCounts, fleet::Quarantined, pulse::Alert, radar::CaseCounts};
 use yew::prelude::*;
 use yew_router::prelude::*;
 
@@ -47,6 +47,7 @@ struct CountProps {
 fn Count(props: &CountProps) -> Html {
     match (&props.route, FLEET) {
         (Route::Alerts, false) => html! { <OpenAlerts /> },
+        (Route::Security, false) => html! { <OpenCases /> },
         (Route::Boxes, true) => html! { <UnwellBoxes /> },
         (Route::Quarantine, true) => html! { <OpenQuarantine /> },
         _ => Html::default(),
@@ -65,6 +66,14 @@ fn OpenAlerts() -> Html {
     let alerts =
         use_resource::<crate::api::List<Alert>>(Some("/api/pulse/alerts?state=open".into()), &["pulse.alerts"]);
     number(alerts.data.map_or(0, |alerts| alerts.items.len()), "open alerts")
+}
+
+#[component]
+fn OpenCases() -> Html {
+    let path = use_session().may("radar.read").then(|| "/api/radar/cases/counts".to_owned());
+    let counts = use_resource::<CaseCounts>(path, &["table:radar_cases"]);
+    let open = counts.data.map_or(0, |counts| counts.severities.iter().map(|(_, cases)| *cases).sum::<u64>());
+    number(open as usize, "cases are not closed")
 }
 
 #[component]
