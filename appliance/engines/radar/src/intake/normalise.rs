@@ -3,7 +3,7 @@
 //! A pure function of the bytes, where they came from and when. It is run again over stored originals when a new rule is
 //! tried on history, so it must give the same record each time.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     cef, json, leef,
@@ -94,7 +94,9 @@ impl Normaliser {
         match arrival.form {
             Form::Syslog => self.syslog(&mut reading, batch),
             Form::Line => {
-                batch.put(names::LOG_FILE_PATH, arrival.source);
+                // Whoever sends over a network has an address, a file has a path.
+                let sent = arrival.source.parse::<IpAddr>().is_ok();
+                batch.put(if sent { names::LOG_SOURCE } else { names::LOG_FILE_PATH }, arrival.source);
                 if !self.structured(line, &mut reading, batch) {
                     self.syslog(&mut reading, batch);
                 }
