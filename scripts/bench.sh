@@ -1,5 +1,6 @@
 #!/bin/bash
-# What `make bench` does once the programs are built: `bench.sh [store|sync|fleet|capital|box|pages|guard|radar]…`, default all.
+# What `make bench` does once the programs are built: `bench.sh [store|sync|fleet|capital|watch|box|pages|guard|radar]…`,
+# default all.
 #
 # Each figure is a line of target/bench.jsonl; the table at the end shows those of this run. A goal that is missed is no
 # failure: the table says so.
@@ -10,7 +11,7 @@ cd "$root"
 mkdir -p target
 export BENCH_OUT=$root/target/bench.jsonl SENT_BIN=${SENT_BIN:-$root/bin}
 rooms=("$@")
-[ $# -gt 0 ] || rooms=(store sync fleet capital box pages guard radar)
+[ $# -gt 0 ] || rooms=(store sync fleet capital watch box pages guard radar)
 
 bench=$CARGO_TARGET_DIR/release/sent-bench
 touch "$BENCH_OUT"

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Face,
-    measure::{Usage, usage},
+    measure::{Usage, usage, worker_peak},
     program::{Launch, Program, free_port, last_lines, ours},
     until,
 };
@@ -159,6 +159,11 @@ impl Appliance {
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
         self.program.as_ref().context("the box does not run")?.memory()
+    }
+
+    /// The most memory that one of its workers had, bytes.
+    pub fn worker_peak(&self, name: &str) -> Result<u64> {
+        worker_peak(self.program.as_ref().context("the box does not run")?.id(), name)
     }
 
     /// A person at this box.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -117,6 +117,21 @@ pub fn usage(root: u32) -> Result<Usage> {
         sum.processes += 1;
     }
     Ok(sum)
+}
+
+/// The most memory that a worker below a process had, bytes.
+pub fn worker_peak(root: u32, name: &str) -> Result<u64> {
+    let wanted = format!("--service={name}");
+    for (pid, _) in stats()?.iter().filter(|(_, stat)| stat.parent == root) {
+        // A process may end while it is looked at.
+        let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
+        if line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes()) {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+            return Ok(peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024);
+        }
+    }
+    bail!("no worker {name} runs")
 }
 
 struct Stat {

@@ -5,6 +5,7 @@
 //! so. What a figure means, and what it does not, stands at the function that takes it.
 
 use std::{
+    fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -15,14 +16,16 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use sent_contract::{
     Uuid,
+    guard::Status as GuardStatus,
     identity::{CreatedToken, Me, NewToken},
     pulse::{Check, CheckKind, NewCheck},
+    radar::RadarStatus,
 };
 use sent_tests::{
     Appliance, Cluster, Face, Setup, appliance, books, cluster,
     exporter::Exporter,
     measure::{Figure, Usage, bare_copy, quantile, usage},
-    program::{Launch, Program, cache, ours},
+    program::{Launch, Program, cache, free_port, ours},
     relay::Weather,
     until, wire,
 };
@@ -61,6 +64,8 @@ enum Room {
     Fleet,
     /// Posting while a worker burns both cores.
     Capital,
+    /// Posting while logs and packets are at full load, and what their workers need then.
+    Watch,
     /// Memory and start of a box.
     Box,
     /// Size of the pages.
@@ -70,13 +75,16 @@ enum Room {
     /// Nothing: burns a core until killed.
     #[value(hide = true)]
     Burn,
+    /// Nothing: sends log lines to `$BENCH_FLOOD` until killed.
+    #[value(hide = true)]
+    Flood,
 }
 
 /// Measures.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// What to measure.
-    #[arg(default_values_t = [Room::Sync, Room::Fleet, Room::Capital, Room::Box, Room::Pages], value_enum)]
+    #[arg(default_values_t = [Room::Sync, Room::Fleet, Room::Capital, Room::Watch, Room::Box, Room::Pages], value_enum)]
     rooms: Vec<Room>,
     /// The file results are appended to.
     #[arg(long, env = "BENCH_OUT", default_value = "target/bench.jsonl")]
@@ -91,8 +99,10 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if arguments.rooms == [Room::Burn] {
-        burn();
+    match arguments.rooms.as_slice() {
+        [Room::Burn] => burn(),
+        [Room::Flood] => return flood(&std::env::var("BENCH_FLOOD")?),
+        _ => {}
     }
     let (out, part) = (std::path::absolute(&arguments.out)?, arguments.part);
     // Children are told to die with the thread that starts them: this one.
@@ -103,10 +113,11 @@ fn main() -> Result<()> {
                 Room::Sync => Box::pin(sync(part.into(), &out)).await.context("sync")?,
                 Room::Fleet => Box::pin(fleet(part, &out)).await.context("fleet")?,
                 Room::Capital => Box::pin(invoices(part.into(), &out)).await.context("capital")?,
+                Room::Watch => Box::pin(watching(part.into(), &out)).await.context("watch")?,
                 Room::Box => Box::pin(alone(&out)).await.context("box")?,
                 Room::Pages => pages(&out).context("pages")?,
                 Room::Table => table(&out, arguments.after)?,
-                Room::Burn => {}
+                Room::Burn | Room::Flood => {}
             }
         }
         Ok(())
@@ -118,6 +129,25 @@ fn burn() -> ! {
     loop {
         x = std::hint::black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
     }
+}
+
+/// Lines of a firewall and of logins, as fast as they are taken.
+fn flood(address: &str) -> Result<()> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    let mut text = String::new();
+    for n in 0_u64.. {
+        let r = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (host, user, a, b) = (r >> 58, (r >> 40) % 400, (r >> 16) % 250, (r >> 24) % 250);
+        writeln!(
+            text,
+            "<38>Nov 23 18:02:11 host-{host} sshd[{a}]: Failed password for user{user} from 10.0.{a}.{b} port 5022 ssh2"
+        )?;
+        if text.len() > 128 << 10 {
+            stream.write_all(text.as_bytes())?;
+            text.clear();
+        }
+    }
+    Ok(())
 }
 
 fn table(out: &Path, after: usize) -> Result<()> {
@@ -386,6 +416,12 @@ fn stand_alone() -> Result<(tempfile::TempDir, Appliance)> {
     Ok((folder, appliance))
 }
 
+/// A program that runs beside a box, at the priority a worker has where no cgroup can be made.
+fn beside(room: &str, address: &str) -> Result<Child> {
+    let own = std::env::current_exe()?;
+    Ok(Command::new("nice").args(["-n", NICENESS]).arg(own).arg(room).env("BENCH_FLOOD", address).spawn()?)
+}
+
 /// Burns both cores at the priority a worker has where no cgroup can be made: the harder case, for a cgroup of a fifth of the
 /// weight is left even less.
 struct Burners(Vec<Child>);
@@ -393,9 +429,12 @@ struct Burners(Vec<Child>);
 impl Burners {
     fn start() -> Result<Self> {
         let cores = std::thread::available_parallelism()?.get();
-        let own = std::env::current_exe()?;
-        let burner = || Command::new("nice").args(["-n", NICENESS]).arg(&own).arg("burn").spawn();
-        Ok(Self((0..cores).map(|_| burner()).collect::<Result<_, _>>()?))
+        Ok(Self((0..cores).map(|_| beside("burn", "")).collect::<Result<_>>()?))
+    }
+
+    /// Logs to this address instead, which whoever listens to the loopback interface sees as packets, too.
+    fn flood(address: &str) -> Result<Self> {
+        Ok(Self(vec![beside("flood", address)?]))
     }
 }
 
@@ -429,18 +468,30 @@ fn invoice(n: u64) -> sent_contract::capital::NewEntry {
 async fn invoices(part: u64, out: &Path) -> Result<()> {
     let (_folder, mut appliance) = stand_alone()?;
     appliance.start().await?;
+    let face = bookkeeper(&appliance).await?;
+    rounds("invoice_p99_busy", part, out, &face, Burners::start).await?;
+    appliance.stop().await
+}
+
+/// Somebody at a box whose chart of accounts is there.
+async fn bookkeeper(appliance: &Appliance) -> Result<Face> {
     let face = appliance.login(OWNER.0, OWNER.1).await?;
     for account in books::chart() {
         let _: sent_contract::capital::Account = face.post("/api/capital/accounts", &account).await?;
     }
+    Ok(face)
+}
+
+/// Posts invoices in rounds, with what keeps the machine busy and without in turn.
+async fn rounds(name: &str, part: u64, out: &Path, face: &Face, start: impl Fn() -> Result<Burners>) -> Result<()> {
     let (mut idle, mut busy) = (Vec::new(), Vec::new());
     for round in 0..=2 * ROUNDS {
         // The first round warms up.
-        let burners = if round > 0 && round % 2 == 0 { Some(Burners::start()?) } else { None };
+        let burners = if round > 0 && round % 2 == 0 { Some(start()?) } else { None };
         for n in 0..INVOICES / part {
             let entry = invoice(n);
             let begun = Instant::now();
-            books::post(&face, &entry).await?;
+            books::post(face, &entry).await?;
             let took = begun.elapsed().as_secs_f64() * 1e3;
             match (round, &burners) {
                 (0, _) => {}
@@ -449,10 +500,43 @@ async fn invoices(part: u64, out: &Path) -> Result<()> {
             }
         }
     }
-    appliance.stop().await?;
     let (median_busy, median_idle) = (quantile(&mut busy, 0.5), quantile(&mut idle, 0.5));
     println!("  medians: {median_busy:.2} ms busy, {median_idle:.2} ms idle");
-    Figure::time("invoice_p99_busy", "ms", quantile(&mut busy, 0.99), quantile(&mut idle, 0.99), 2.0).record(out)
+    Figure::time(name, "ms", quantile(&mut busy, 0.99), quantile(&mut idle, 0.99), 2.0).record(out)
+}
+
+/// `invoice_p99_watched`: the same while one connection sends logs as fast as they are taken and guard looks at each packet of
+/// it; and the most memory that either worker had by then. Capturing needs root.
+async fn watching(part: u64, out: &Path) -> Result<()> {
+    let (_folder, mut appliance) = stand_alone()?;
+    let address = format!("127.0.0.1:{}", free_port()?);
+    appliance.configure(&format!(
+        "[radar]\nsyslog_tcp = '{address}'\n[guard]\ninterfaces = ['lo']\nring_mib = 64\n[guard.thresholds]\nlearn_hours = 0\n"
+    ))?;
+    appliance.start().await?;
+    let face = bookkeeper(&appliance).await?;
+    until("radar takes logs and guard listens", 60, || async {
+        let radar: RadarStatus = face.get("/api/radar/status").await?;
+        let guard: GuardStatus = face.get("/api/guard/status").await?;
+        let listens = guard.interfaces.iter().any(|interface| interface.fault.is_none());
+        Ok((radar.ways.iter().any(|way| way.name == "syslog TCP") && listens).then_some(()))
+    })
+    .await?;
+    rounds("invoice_p99_watched", part, out, &face, || Burners::flood(&address)).await?;
+    let (radar, guard): (RadarStatus, GuardStatus) =
+        (face.get("/api/radar/status").await?, face.get("/api/guard/status").await?);
+    println!(
+        "  {} lines taken, {} stored; {} frames looked at, {} lost",
+        radar.messages,
+        radar.stored,
+        guard.interfaces.iter().map(|i| i.frames).sum::<u64>(),
+        guard.interfaces.iter().map(|i| i.dropped_kernel + i.dropped_queue).sum::<u64>()
+    );
+    for name in ["radar", "guard"] {
+        let most = appliance.worker_peak(name)?;
+        Figure::limit(&format!("{name}_worker_memory"), "MB", most as f64 / 1e6, 300.0).record(out)?;
+    }
+    appliance.stop().await
 }
 
 /// `start_to_first_page` and `idle_memory`, the latter with every engine in the main process and in a worker.
