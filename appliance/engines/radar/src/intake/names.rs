@@ -58,7 +58,6 @@ names! {
     MESSAGE_ID = "log.syslog.msgid",
     LOG_FILE_PATH = "log.file.path",
     LOG_LOGGER = "log.logger",
-    LOG_SOURCE = "log.source.address",
     EVENT_KIND = "event.kind",
     EVENT_CATEGORY = "event.category",
     EVENT_SEVERITY = "event.severity",

@@ -94,9 +94,10 @@ impl Normaliser {
         match arrival.form {
             Form::Syslog => self.syslog(&mut reading, batch),
             Form::Line => {
-                // Whoever sends over a network has an address, a file has a path.
-                let sent = arrival.source.parse::<IpAddr>().is_ok();
-                batch.put(if sent { names::LOG_SOURCE } else { names::LOG_FILE_PATH }, arrival.source);
+                // Whoever sends over a network has an address, and no path.
+                if arrival.source.parse::<IpAddr>().is_err() {
+                    batch.put(names::LOG_FILE_PATH, arrival.source);
+                }
                 if !self.structured(line, &mut reading, batch) {
                     self.syslog(&mut reading, batch);
                 }
