@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use sent_contract::sync::SyncStatus;
+use sent_core::route::Listed;
 use serde::de::DeserializeOwned;
 
 use crate::{
@@ -170,6 +171,11 @@ impl Appliance {
     pub async fn login(&self, email: &str, password: &str) -> Result<Face> {
         Face::login(self.address(), email, password).await
     }
+}
+
+/// Every route of a box, once all of its workers answer.
+pub async fn routes(face: &Face) -> Result<Vec<Listed>> {
+    until("every worker lists its routes", 60, || async { Ok(face.get("/api/routes").await.ok()) }).await
 }
 
 /// How the box's exchange is.

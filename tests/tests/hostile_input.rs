@@ -4,13 +4,14 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::Method;
 use sent_contract::capital::ImportReport;
+use sent_core::route::Listed;
 use sent_protocol::{
     Batch, Cursor, EpochStart, HEADER_EPOCH, HEADER_SEGMENT, Hash, Head, Refusal, TelemetryCursor, body, limits, path,
     series::series_id,
     telemetry::{self, Point, SeriesDefinition},
 };
 use sent_tests::{
-    Cluster, Context as _, Face, Result, Setup, bail, books, ensure,
+    Cluster, Context as _, Face, Result, Setup, appliance, bail, books, ensure,
     relay::Weather,
     until,
     wire::{Reply, Stranger, Wire},
@@ -384,12 +385,7 @@ async fn torn(cluster: &Cluster, by_hand: &Stranger) -> Result<()> {
 
 /// Every route of the box with documents that make no sense.
 async fn requests(face: &Face) -> Result<()> {
-    #[derive(serde::Deserialize)]
-    struct Listed {
-        method: String,
-        path: String,
-    }
-    let routes: Vec<Listed> = face.get("/api/routes").await?;
+    let routes = appliance::routes(face).await?;
     let nested = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let documents: [(&str, Vec<u8>); 7] = [
         ("nothing", Vec::new()),

@@ -21,8 +21,8 @@ use sent_contract::{
 use sent_core::route::Listed;
 use sent_protocol::{Batch, Head, path};
 use sent_tests::{
-    Appliance, Cluster, Face, Result, Setup, bail, books, cluster, compare, ensure, face::Answer, findings::Findings,
-    logs, until, wire::Stranger,
+    Appliance, Cluster, Face, Result, Setup, appliance, bail, books, cluster, compare, ensure, face::Answer,
+    findings::Findings, logs, until, wire::Stranger,
 };
 use serde_json::{Value, json};
 
@@ -322,7 +322,8 @@ async fn tenancy() -> Result<()> {
 
 async fn on_the_box(appliance: &Appliance, office: &cluster::Office, eve: &str, found: &Findings) -> Result<()> {
     let owner = appliance.login(&office.owner, cluster::PASSWORD).await?;
-    let routes = until("every worker lists its routes", 60, || async { Ok(listed(&owner).await.ok()) }).await?;
+    appliance::routes(&owner).await?;
+    let routes = listed(&owner).await?;
     for part in ["/api/radar/", "/api/guard/"] {
         ensure!(routes.iter().any(|route| route.path.starts_with(part)), "no route of {part} is listed");
     }
