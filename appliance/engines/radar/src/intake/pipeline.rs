@@ -129,8 +129,7 @@ impl Run {
         while !self.stop.load(Ordering::Acquire) {
             match self.reader.read(MOST_RECORDS, MOST_BYTES, &mut self.blocks) {
                 Ok(()) if self.blocks.is_empty() => {
-                    let position = self.reader.cursor();
-                    if !self.reader.queue().wait(position, PAUSE) {
+                    if !self.reader.wait(PAUSE) {
                         self.consumers.iter_mut().for_each(|consumer| consumer.rest());
                         self.forget();
                     }

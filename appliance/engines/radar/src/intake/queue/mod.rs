@@ -253,14 +253,14 @@ impl Queue {
         }
     }
 
-    /// Tells where the durable part ends, whenever it grows.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.shared.durable.subscribe()
+    /// Where the durable part ends.
+    pub fn durable_end(&self) -> u64 {
+        *self.shared.durable.borrow()
     }
 
-    /// Waits on the calling thread until something after `position` is durable, `most` at the longest. Answers whether
-    /// it is.
-    pub fn wait(&self, position: u64, most: Duration) -> bool {
+    /// Waits on the calling thread until the durable part ends after `position`, `most` at the longest. Answers whether
+    /// it does.
+    fn wait(&self, position: u64, most: Duration) -> bool {
         let grown = || *self.shared.durable.borrow() > position;
         let guard = lock(&self.shared.grown.0);
         let waited = self.shared.grown.1.wait_timeout_while(guard, most, |()| !grown());

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -52,6 +53,8 @@ pub struct Reader {
     queue: Arc<Queue>,
     name: String,
     cursor: u64,
+    /// Where the durable part ended when it last read: nothing before that is left.
+    seen: u64,
     open: Option<Open>,
 }
 
@@ -64,17 +67,12 @@ struct Open {
 
 impl Reader {
     pub(super) fn new(queue: Arc<Queue>, name: String, cursor: u64) -> Self {
-        Self { queue, name, cursor, open: None }
+        Self { queue, name, cursor, seen: 0, open: None }
     }
 
     /// Everything before this was read.
     pub fn cursor(&self) -> u64 {
         self.cursor
-    }
-
-    /// The queue.
-    pub fn queue(&self) -> &Arc<Queue> {
-        &self.queue
     }
 
     /// Reads the next durable blocks, about `most` entries or `bytes` bytes of them, into `blocks`, which is empty
@@ -83,7 +81,8 @@ impl Reader {
         blocks.blocks.clear();
         blocks.payloads.clear();
         blocks.from = self.cursor;
-        let durable = *self.queue.watch().borrow();
+        let durable = self.queue.durable_end();
+        self.seen = durable;
         let mut entries = 0;
         while entries < most && blocks.payloads.len() < bytes && self.cursor < durable {
             let Some(header) = self.next(durable, &mut blocks.payloads)? else { break };
@@ -94,6 +93,12 @@ impl Reader {
         }
         blocks.end = self.cursor;
         Ok(())
+    }
+
+    /// After a read that found nothing: waits on the calling thread until more is durable, `most` at the longest. Answers
+    /// whether there is more.
+    pub fn wait(&self, most: Duration) -> bool {
+        self.queue.wait(self.seen, most)
     }
 
     /// Says that everything before `cursor` is stored elsewhere, cursor included: the queue may forget it.

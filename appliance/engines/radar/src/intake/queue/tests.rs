@@ -69,8 +69,26 @@ fn only_what_is_durable_is_handed_out() {
     let mut reader = queue.reader("x", None);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(queue.durable(end)).unwrap();
-    assert_eq!(*queue.watch().borrow(), end);
+    assert_eq!(queue.durable_end(), end);
     assert_eq!(read(&mut reader), ["a"]);
+}
+
+#[test]
+fn a_consumer_with_nothing_to_read_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    // An empty queue begins at its incarnation, far after a new consumer's cursor; so does one that was opened again.
+    for _ in 0..2 {
+        let queue = open(folder.path(), Limits::default());
+        let mut reader = queue.reader("x", Some(0));
+        while !read(&mut reader).is_empty() {}
+        assert!(!reader.wait(Duration::from_millis(1)));
+        append(&queue, &["a"]).unwrap();
+        queue.flush().unwrap();
+        assert!(reader.wait(Duration::from_secs(60)));
+        assert_eq!(read(&mut reader), ["a"]);
+        assert!(read(&mut reader).is_empty());
+        assert!(!reader.wait(Duration::from_millis(1)));
+    }
 }
 
 #[test]
