@@ -94,8 +94,11 @@ pub fn quantile(values: &mut [f64], share: f64) -> f64 {
 pub struct Usage {
     /// Time on a processor so far, children that have ended included.
     pub processor: Duration,
-    /// Resident memory, bytes.
+    /// Resident memory, bytes. What they share (the same program and libraries, mapped by each) counts once: it is the sum
+    /// of their proportional sets.
     pub memory: u64,
+    /// The sum of what each has resident, bytes: what they share counts for each.
+    pub resident: u64,
     /// How many processes.
     pub processes: usize,
 }
@@ -111,9 +114,12 @@ pub fn usage(root: u32) -> Result<Usage> {
     }
     let mut sum = Usage::default();
     // The units are the kernel's promise to programs of this platform: 100 ticks a second.
-    for stat in all.iter().filter_map(|pid| stats.get(pid)) {
+    for (pid, stat) in all.iter().filter_map(|pid| Some((pid, stats.get(pid)?))) {
         sum.processor += Duration::from_millis(stat.ticks * 10);
-        sum.memory += stat.memory;
+        // A process may end while it is looked at.
+        let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+        sum.memory += bytes(&rollup, "Pss:");
+        sum.resident += bytes(&rollup, "Rss:");
         sum.processes += 1;
     }
     Ok(sum)
@@ -127,17 +133,21 @@ pub fn worker_peak(root: u32, name: &str) -> Result<u64> {
         let Ok(line) = fs::read(format!("/proc/{pid}/cmdline")) else { continue };
         if line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes()) {
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-            return Ok(peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024);
+            return Ok(bytes(&status, "VmHWM:"));
         }
     }
     bail!("no worker {name} runs")
 }
 
+/// A size out of one of the kernel's lists, which are of lines `Name:   123 kB`.
+fn bytes(list: &str, name: &str) -> u64 {
+    let size = list.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    size.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024
+}
+
 struct Stat {
     parent: u32,
     ticks: u64,
-    memory: u64,
 }
 
 fn stats() -> Result<HashMap<u32, Stat>> {
@@ -146,14 +156,11 @@ fn stats() -> Result<HashMap<u32, Stat>> {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse() else { continue };
         // A process may end while it is looked at.
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
         // The second field is a name in brackets that may hold anything.
         let fields: Vec<&str> = text.rsplit_once(") ").context("a stat without a name")?.1.split(' ').collect();
         let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<u64>().ok()).unwrap_or_default();
-        let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap_or_default();
         let ticks = (14..=17).map(field).sum();
-        stats.insert(pid, Stat { parent: u32::try_from(field(4))?, ticks, memory: kibibytes * 1024 });
+        stats.insert(pid, Stat { parent: u32::try_from(field(4))?, ticks });
     }
     Ok(stats)
 }

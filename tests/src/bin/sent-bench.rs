@@ -539,7 +539,8 @@ async fn watching(part: u64, out: &Path) -> Result<()> {
     appliance.stop().await
 }
 
-/// `start_to_first_page` and `idle_memory`, the latter with every engine in the main process and in a worker.
+/// `start_to_first_page`, and `idle_memory` and `idle_processor` with every engine that may be in the main process there
+/// and with every engine in a worker.
 async fn alone(out: &Path) -> Result<()> {
     let (_folder, mut appliance) = stand_alone()?;
     let mut starts = Vec::new();
@@ -569,15 +570,20 @@ async fn alone(out: &Path) -> Result<()> {
     println!("  READY after {:.0} ms", quantile(&mut readies, 0.5));
     Figure::limit("start_to_first_page", "ms", quantile(&mut starts, 0.5), 500.0).record(out)?;
     for (name, settings) in
-        [("idle_memory", ""), ("idle_memory_workers", "[engines]\nworkers = [\"pulse\", \"capital\"]\n")]
+        [("idle_memory", ""), ("idle_memory_workers", "[engines]\nworkers = [\"pulse\", \"capital\", \"shield\"]\n")]
     {
         appliance.configure(settings)?;
         appliance.start().await?;
         tokio::time::sleep(IDLE).await;
+        let settled = appliance.usage()?;
+        tokio::time::sleep(IDLE).await;
         let usage = appliance.usage()?;
         appliance.stop().await?;
-        println!("  {} processes", usage.processes);
+        let each = usage.resident as f64 / 1e6;
+        println!("  {} processes; {each:.0} MB if what they share counted for each", usage.processes);
         Figure::limit(name, "MB", usage.memory as f64 / 1e6, 200.0).record(out)?;
+        let busy = (usage.processor - settled.processor).as_secs_f64() / IDLE.as_secs_f64();
+        Figure::limit(&name.replace("memory", "processor"), "cores", busy, 0.05).record(out)?;
     }
     Ok(())
 }
